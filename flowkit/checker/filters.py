@@ -1,0 +1,443 @@
+"""What each filter takes and gives, in types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+from jinja2 import nodes
+
+from flowkit.checker.expressions import Expressions
+from flowkit.checker.kinds import Facts, Kind, Row, StepKind, is_type, join
+from flowkit.checker.narrowing import learn
+from flowkit.checker.reports import sorts, spell
+from flowkit.checker.scope import Scope, did_you_mean
+from flowkit.checker.tree import spelled, start_of, string_in
+from flowkit.templates.filters import FILTERS, TESTS
+from flowkit.types.algebra import (
+    ANY,
+    INTEGER,
+    NUMBER,
+    STRING,
+    AnyType,
+    Const,
+    Enum,
+    List,
+    Map,
+    Null,
+    Object,
+    Record,
+    Type,
+    may_be_absent,
+    members,
+    nullable,
+    present,
+    union,
+    widen,
+)
+
+_ELSEWHERE = {
+    "random": "nothing random is allowed: the same values must give the same text",
+    "attr": "write the name behind a dot",
+    "pprint": "use `tojson(indent=2)`",
+    "urlize": "this filter does not exist here",
+    "xmlattr": "this filter does not exist here",
+    "fromjson": "give the step that answers an `output` type instead",
+    "from_json": "give the step that answers an `output` type instead",
+    "to_json": "use `tojson`",
+    "len": "use `length`",
+    "size": "use `length`",
+    "str": "use `string`",
+    "avg": "use `mean`",
+    "average": "use `mean`",
+    "split": "write `.split(…)`",
+    "strip": "use `trim`",
+    "filter": "use `select` or `selectattr`",
+    "concat": "use `join`, or `+` for lists",
+}
+
+_Filter: TypeAlias = Callable[[Expressions, nodes.Filter, Scope, Facts], Kind]
+
+
+def infer_filter(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    """Return what a filter gives."""
+    if node.name not in FILTERS:
+        of.reports.error("unknown-filter", node.lineno, len(node.name), f"there is no filter {node.name!r}", _ELSEWHERE.get(node.name) or did_you_mean(node.name, list(FILTERS)))
+        if node.node is not None:
+            of.infer(node.node, scope, facts)
+        return ANY
+    if node.node is None:  # the text of a filter block
+        _arguments(of, node, scope, facts)
+        return STRING
+    return _FILTERS.get(node.name, _text)(of, node, scope, facts)
+
+
+def _arguments(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> None:
+    for arg in of.arguments_of(node):
+        of.infer(arg, scope, facts)
+
+
+def _input(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Type:
+    """Return the type that a filter is given, which must be there."""
+    assert node.node is not None
+    return of.need(node.node, scope, facts)
+
+
+def _wrong(of: Expressions, node: nodes.Filter, type_: Type, wanted: str, hint: str | None = None) -> Kind:
+    assert node.node is not None
+    of.reports.error("filter-input", node.lineno, len(node.name), f"filter {node.name!r} needs {wanted}, but '{spelled(node.node)}' is {spell(type_)}", hint)
+    return ANY
+
+
+def _items(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind | None:
+    """Return the kind of the items that a filter over a list is given; None after a problem."""
+    assert node.node is not None
+    kind = of.infer(node.node, scope, facts)
+    if isinstance(kind, Row):
+        return union(*(k if is_type(k) else ANY for k in kind.items)) if kind.items else ANY  # type: ignore[misc]  # is_type says so
+    if is_type(kind) and isinstance(kind, List) and isinstance(kind.item, Row):  # type: ignore[unreachable]  # `items` gives lists of rows
+        return kind.item  # type: ignore[unreachable]
+    type_ = of.need(node.node, scope, facts)
+    kinds = sorts(type_)
+    if kinds is None:
+        return ANY
+    if kinds and not kinds & {"list", "mapping"} and not (kinds == {"text"} and node.name in {"list", "first", "last", "reverse"}):
+        hint = "use `.split(…)` or `| lines`" if kinds == {"text"} else None
+        _wrong(of, node, type_, "a list", hint)
+        return None
+    found = [item_of(m) for m in members(type_)]
+    return union(*(f for f in found if f is not None))
+
+
+def item_of(type_: Type) -> Type | None:
+    """Return what going through a value gives, None where it cannot be gone through."""
+    match type_:
+        case List():
+            return type_.item
+        case Map() | Record() | Object() | Enum() | Const(str()):
+            return STRING
+        case AnyType():
+            return ANY
+    return STRING if sorts(type_) == {"text"} else None
+
+
+def _attribute(of: Expressions, node: nodes.Expr, item: Kind) -> Type:
+    """Return the type of `attribute='a.b'` of an item, and report what it lacks."""
+    if not isinstance(node, nodes.Const) or not isinstance(node.value, str) or not is_type(item):
+        return ANY
+    start, _ = string_in(of.reports.site.text, node)
+    current: Type = item  # type: ignore[assignment]  # is_type says so
+    for part in re.finditer(r"[^.]+", node.value):
+        name = part[0]
+        found: list[Type] = []
+        lacking: list[Record] = []
+        bare: list[Type] = []
+        for m in members(current):
+            match m:
+                case Record():
+                    field = m.get(name)
+                    if field is None:
+                        lacking.append(m)
+                    else:
+                        found.append(nullable(field.type) if field.optional else field.type)
+                case Map():
+                    found.append(m.value)
+                case AnyType() | Object():
+                    return ANY
+                case List() if name.isdigit():
+                    found.append(m.item)
+                case Null():
+                    pass
+                case _:
+                    bare.append(m)
+        if not found:
+            if lacking:
+                names = [n for r in lacking for n in r.names()]
+                what = lacking[0].name or "an item"
+                of.reports.error("unknown-field", start + part.start(), len(name), f"{what} has no field {name!r}", did_you_mean(name, names, "it has"))
+            elif bare:
+                of.reports.error("no-field", start + part.start(), len(name), f"the items are {spell(bare[0])}, which has no field {name!r}")
+            return ANY
+        current = union(*found)
+    return current
+
+
+def _named(node: nodes.Filter, name: str, position: int | None = None) -> nodes.Expr | None:
+    """Return an argument of a filter by name or position."""
+    for keyword in node.kwargs:
+        if keyword.key == name:
+            found: nodes.Expr = keyword.value
+            return found
+    if position is not None and position < len(node.args):
+        at: nodes.Expr = node.args[position]
+        return at
+    return None
+
+
+# -- filters by what they give ---------------------------------------------------------------------------------
+
+
+def _text(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    _input(of, node, scope, facts)
+    _arguments(of, node, scope, facts)
+    return STRING
+
+
+def _on_text(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    _text(of, node, scope, facts)
+    return List(STRING) if node.name == "lines" else INTEGER if node.name == "wordcount" else STRING
+
+
+def _length(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    assert node.node is not None
+    if isinstance(of.infer(node.node, scope, facts), Row):
+        return INTEGER
+    type_ = _input(of, node, scope, facts)
+    kinds = sorts(type_)
+    if kinds and not kinds & {"text", "list", "mapping"}:
+        hint = "mind the brackets" if "boolean" in kinds else None
+        return _wrong(of, node, type_, "a list, a text or a mapping", hint)
+    return INTEGER
+
+
+def _number(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    type_ = _input(of, node, scope, facts)
+    _arguments(of, node, scope, facts)
+    kinds = sorts(type_)
+    if node.name in {"int", "float"}:
+        return INTEGER if node.name == "int" else NUMBER
+    if kinds and not kinds & {"number", "boolean"}:
+        return _wrong(of, node, type_, "a number", "`| float` makes a number of a text" if kinds == {"text"} else None)
+    return widen(type_) if node.name == "abs" and kinds else NUMBER
+
+
+def _keep(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    """A list in, the same items out: list, sort, reverse, unique, select, reject."""
+    assert node.node is not None
+    given = of.infer(node.node, scope, facts)
+    if isinstance(given, List) and not is_type(given.item):
+        return given
+    attribute = _named(node, "attribute", {"sort": 2, "unique": 1}.get(node.name))
+    item = _items(of, node, scope, facts)
+    if item is None:
+        return ANY
+    if node.name == "reverse" and is_type(given) and sorts(given) == {"text"}:  # type: ignore[arg-type]  # is_type says so
+        return STRING
+    if attribute is not None and not (isinstance(attribute, nodes.Const) and attribute.value is None):
+        for name in _split(attribute):
+            _attribute(of, name, item)
+    for arg in of.arguments_of(node):
+        if arg is not attribute:
+            of.infer(arg, scope, facts)
+    if node.name in {"select", "reject"} and is_type(item):
+        item = _tested(node, item, [a.value for a in node.args[:1] if isinstance(a, nodes.Const)])  # type: ignore[arg-type]
+    return List(item)  # type: ignore[arg-type]  # rows stay rows
+
+
+def _split(attribute: nodes.Expr) -> list[nodes.Expr]:
+    """Return each of the names of `sort(attribute='a,b')`, in its place."""
+    if not isinstance(attribute, nodes.Const) or not isinstance(attribute.value, str):
+        return []
+    found: list[nodes.Expr] = []
+    for part in re.finditer(r"[^,\s]+", attribute.value):
+        found.append(nodes.Const(part[0], lineno=attribute.lineno + part.start()))
+    return found
+
+
+def _tested(node: nodes.Filter, item: Type, names: list[object]) -> Type:
+    """Return the items that pass: without a test, or with `defined`, what is there."""
+    if node.name == "select" and (not names or names[0] in {"defined", "string", "number", "mapping", "eq", "in"}):
+        return present(item)
+    return present(item) if node.name == "reject" and names and names[0] in {"none", "undefined"} else item
+
+
+def _by_attribute(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    """selectattr and rejectattr: the same items out, those that pass a test on a field."""
+    item = _items(of, node, scope, facts)
+    if item is None:
+        return ANY
+    if node.args:
+        found = _attribute(of, node.args[0], item)
+        for arg in node.args[1:]:
+            of.infer(arg, scope, facts)
+        test = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], nodes.Const) else None
+        if test in {"eq", "==", "equalto", "ne", "!="} and len(node.args) > 2:
+            of._missing_word(node.args[2], of.infer(node.args[2], scope, facts), node.args[0], found)  # type: ignore[arg-type]
+        elif test is not None and isinstance(test, str):
+            _known_test(of, node.args[1], test)
+    return List(item)  # type: ignore[arg-type]  # rows stay rows
+
+
+def _known_test(of: Expressions, node: nodes.Expr, name: str) -> None:
+    if name not in TESTS:
+        start, length = string_in(of.reports.site.text, node)
+        of.reports.error("unknown-test", start, length, f"there is no test {name!r}", did_you_mean(name, [t for t in TESTS if t.isalpha()]))
+
+
+def _map(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    item = _items(of, node, scope, facts)
+    if item is None:
+        return ANY
+    attribute = _named(node, "attribute")
+    if attribute is not None:
+        found = _attribute(of, attribute, item)
+        default = _named(node, "default")
+        if default is not None:
+            found = union(present(found) if may_be_absent(found) else found, widen(of.value(default, scope, facts)))
+        return List(found)
+    for arg in of.arguments_of(node):
+        of.infer(arg, scope, facts)
+    name = node.args[0].value if node.args and isinstance(node.args[0], nodes.Const) else None
+    if isinstance(name, str) and name not in FILTERS:
+        start, length = string_in(of.reports.site.text, node.args[0])
+        of.reports.error("unknown-filter", start, length, f"there is no filter {name!r}", did_you_mean(name, list(FILTERS)))
+        return List(ANY)
+    given = {"int": INTEGER, "float": NUMBER, "length": INTEGER, "count": INTEGER, "wordcount": INTEGER, "abs": NUMBER, "round": NUMBER, "lines": List(STRING)}
+    if name in given:
+        return List(given[name])
+    return List(STRING) if name in _TO_TEXT else List(ANY)
+
+
+def _one(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    """first, last, min, max: one of the items; that there may be none is left to run time."""
+    assert node.node is not None
+    given = of.infer(node.node, scope, facts)
+    if isinstance(given, List) and not is_type(given.item):
+        return given.item
+    item = _items(of, node, scope, facts)
+    attribute = _named(node, "attribute", 1) if node.name in {"min", "max"} else None
+    if attribute is not None and item is not None:
+        _attribute(of, attribute, item)
+    return ANY if item is None else item
+
+
+def _sum(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    item = _items(of, node, scope, facts)
+    attribute = _named(node, "attribute", 0)
+    if item is None:
+        return ANY
+    if attribute is not None:
+        item = _attribute(of, attribute, item)
+    start = _named(node, "start", 1)
+    if start is not None:
+        of.infer(start, scope, facts)
+        return ANY
+    kinds = sorts(item) if is_type(item) else None  # type: ignore[arg-type]  # is_type says so
+    if kinds and not kinds & {"number", "boolean"}:
+        return _wrong(of, node, List(item), "numbers")  # type: ignore[arg-type]
+    if kinds is None:
+        return ANY
+    return item if kinds and spell(item) == "integer" else NUMBER  # type: ignore[arg-type]
+
+
+def _mean(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    item = _items(of, node, scope, facts)
+    kinds = sorts(item) if item is not None and is_type(item) else None  # type: ignore[arg-type]  # is_type says so
+    if kinds and not kinds & {"number", "boolean"}:
+        return _wrong(of, node, List(item), "numbers")  # type: ignore[arg-type]
+    return NUMBER
+
+
+def _join(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    item = _items(of, node, scope, facts)
+    attribute = _named(node, "attribute", 1)
+    if attribute is not None and item is not None:
+        item = _attribute(of, attribute, item)
+    for arg in of.arguments_of(node):
+        if arg is not attribute:
+            of.infer(arg, scope, facts)
+    if item is not None and is_type(item) and not isinstance(item, Const) and may_be_absent(item):  # type: ignore[arg-type]
+        assert node.node is not None
+        of.reports.error("unhandled-absent", start_of(node.node), len(spelled(node.node)), f"an item of '{spelled(node.node)}' may be absent, which has no text to join", "leave them out first: `| select('defined') | join(…)`")
+    return STRING
+
+
+def _default(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    assert node.node is not None
+    inner = node.node
+    if isinstance(inner, nodes.Name) and scope.find(inner.name) is None:
+        of.reports.unknown_name(inner, scope)
+        kind: Kind = ANY
+    else:
+        kind = of.infer(inner, scope, facts)
+    if isinstance(kind, StepKind):
+        kind = of.value(inner, scope, facts)
+    replacement = _named(node, "default_value", 0)
+    other: Kind = STRING
+    if replacement is not None:
+        other = of.infer(replacement, scope, facts | learn(inner, scope, of.steps, truth=False))
+    for arg in of.arguments_of(node):
+        if arg is not replacement:
+            of.infer(arg, scope, facts)
+    if is_type(kind) and not isinstance(kind, Const) and may_be_absent(kind):  # type: ignore[arg-type]
+        rest = [m for m in members(kind) if not isinstance(m, Null)]  # type: ignore[arg-type]
+        return join(union(*rest), other) if rest else other
+    boolean = _named(node, "boolean", 1)
+    return join(kind, other) if boolean is not None else kind
+
+
+def _pairs(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    """items and dictsort: pairs of key and value."""
+    assert node.node is not None
+    type_ = of.value(node.node, scope, facts) if node.name == "items" else _input(of, node, scope, facts)
+    _arguments(of, node, scope, facts)
+    kinds = sorts(type_)
+    if kinds is None or not kinds:
+        return List(ANY)
+    if "mapping" not in kinds:
+        return _wrong(of, node, type_, "a mapping")
+    values: list[Type] = []
+    for m in members(type_):
+        match m:
+            case Map():
+                values.append(m.value)
+            case Record():
+                values.extend(f.type for f in m.fields)
+            case Object():
+                values.append(ANY)
+    return List(Row((STRING, union(*values))))  # type: ignore[arg-type]  # a list of rows, seen by loops alone
+
+
+def _groups(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    item = _items(of, node, scope, facts)
+    attribute = _named(node, "attribute", 0)
+    if item is None or attribute is None:
+        return ANY
+    return List(Row((_attribute(of, attribute, item), List(item))))  # type: ignore[arg-type]  # as in _pairs
+
+
+def _batches(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    item = _items(of, node, scope, facts)
+    _arguments(of, node, scope, facts)
+    return ANY if item is None else List(List(item))  # type: ignore[arg-type]
+
+
+def _json(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    return _text(of, node, scope, facts)
+
+
+_TO_TEXT = frozenset(
+    "capitalize center dedent e escape forceescape format indent lower replace safe string striptags title trim truncate truncate_words "
+    "upper urlencode wordwrap filesizeformat join tojson json".split()
+)
+
+_FILTERS: dict[str, _Filter] = {
+    **dict.fromkeys(_TO_TEXT, _text),
+    **dict.fromkeys(("lines", "wordcount"), _on_text),
+    **dict.fromkeys(("length", "count"), _length),
+    **dict.fromkeys(("abs", "round", "int", "float"), _number),
+    **dict.fromkeys(("list", "sort", "reverse", "unique", "select", "reject"), _keep),
+    **dict.fromkeys(("selectattr", "rejectattr"), _by_attribute),
+    **dict.fromkeys(("first", "last", "min", "max"), _one),
+    **dict.fromkeys(("default", "d"), _default),
+    **dict.fromkeys(("items", "dictsort"), _pairs),
+    **dict.fromkeys(("batch", "slice"), _batches),
+    "groupby": _groups,
+    "map": _map,
+    "sum": _sum,
+    "mean": _mean,
+    "join": _join,
+    "json": _json,
+    "tojson": _json,
+}

@@ -1,0 +1,524 @@
+"""Check one step against what it sees, and plan it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from jinja2 import nodes
+
+from flowkit.chat import Shape
+from flowkit.checker.kinds import Facts, Function, Kind, StepKind, Steps
+from flowkit.checker.narrowing import NOTHING, learn
+from flowkit.checker.reports import Reports, Uses, sorts, spell
+from flowkit.checker.scope import Scope, Site, did_you_mean
+from flowkit.checker.statements import Texts
+from flowkit.checker.tree import key_of, spelled
+from flowkit.compiler.session import Session, expressions
+from flowkit.errors import Place
+from flowkit.functions import LoadFailed
+from flowkit.plan import (
+    CallWork,
+    ChatWork,
+    Computed,
+    Fixed,
+    FlowWork,
+    ListValue,
+    MapValue,
+    Plan,
+    PlannedCheck,
+    PlannedExample,
+    PlannedMessage,
+    PlannedPart,
+    PlannedRepeat,
+    PlannedStep,
+    SetWork,
+    TextOf,
+    ValueOf,
+    Work,
+)
+from flowkit.source import Node, Scalar
+from flowkit.spec import Expr, Expression, FlowSpec, ListOf, Literal_, MapOf, RetrySpec, StepSpec, Text, TimeoutSpec
+from flowkit.templates import to_json
+from flowkit.types import annotations, schemas
+from flowkit.types.algebra import (
+    ANY,
+    INTEGER,
+    MESSAGES,
+    NULL,
+    STRING,
+    AnyType,
+    Const,
+    Field,
+    List,
+    Null,
+    Record,
+    String,
+    Type,
+    may_be_absent,
+    members,
+    nullable,
+    present,
+    union,
+    widen,
+)
+from flowkit.types.fit import fits
+from flowkit.types.validators import Validator
+
+#: Names that templates always have.
+_FUNCTIONS = {name: Function(name) for name in ("range", "dict", "namespace")}
+#: Warned of once: a text that is nothing but a path probably wants braces.
+_ROOTS = ("inputs.", "steps.", "values.")
+
+
+@dataclass(slots=True)
+class FlowScope:
+    """What the steps of one file share."""
+
+    session: Session
+    spec: FlowSpec
+    uses: Uses
+    #: Steps that are known, by id; those above a step are complete when it is checked.
+    steps: dict[str, StepKind] = field(default_factory=dict)
+    _models: set[str] = field(default_factory=set)
+
+    def check_model(self, name: Scalar) -> None:
+        """Report a model that nobody defines."""
+        models = self.session.models
+        if models is None or name.text in self._models:
+            return
+        self._models.add(name.text)
+        try:
+            models.resolve(name.text, self.spec.models, {})
+        except UnknownModel as e:
+            self.session.problems.error("unknown-model", name.place(), e.message, e.hint)
+
+    def names(self) -> Scope:
+        """Return the names that every text of the file sees."""
+        root = Scope()
+        for name, function in _FUNCTIONS.items():
+            root.bind(name, function, name)
+        values = Record(tuple(Field(v.name, v.type) for v in self.spec.values.values()), name="values")
+        root.bind("inputs", _given(self.spec.inputs), "inputs")
+        root.bind("values", values, "values")
+        root.bind("steps", Steps(), "steps")
+        return root
+
+
+def _given(inputs: Record) -> Record:
+    """Return the inputs as steps see them: a default stands in for what is left out."""
+    return replace(inputs, name="inputs")
+
+
+class Checking:
+    """Checks the texts and expressions of one step, or of the outputs, and makes them runnable."""
+
+    def __init__(self, flow: FlowScope, who: str, me: str | None) -> None:
+        self.flow = flow
+        self.session = flow.session
+        self.problems = flow.session.problems
+        self.me = me
+        self.who = who
+        self.path = flow.spec.path
+        self.scope = flow.names()
+        self.facts: Facts = NOTHING
+
+    def _texts(self, node: Scalar, text: str) -> Texts:
+        reports = Reports(self.problems, Site(text, node.place), self.who, self.flow.steps)
+        return Texts(self.problems, reports, self.flow.steps, self.flow.uses, self.me, self.path, self.session.open)
+
+    # -- texts ---------------------------------------------------------------------------------------------
+
+    def text(self, text: Text, extra: Mapping[str, Kind] | None = None) -> TextOf:
+        """Check a template and return it to be rendered."""
+        tree = self.session.tree(text)
+        if tree is not None:
+            self._texts(text.node, text.value).text(tree, self._with(extra), self.facts)
+        bare = text.value.strip()
+        if bare.startswith(_ROOTS) and bare.replace(".", "").replace("_", "").isalnum() and self._exists(bare):
+            self.problems.warning("bare-reference", text.node.place(), f"this text is the words {bare!r}, not the value", f'to insert the value write "{{{{ {bare} }}}}"')
+        return TextOf(self.session.templates.text(text.value, self.path), text.node)
+
+    def _exists(self, path: str) -> bool:
+        root, _, rest = path.partition(".")
+        name = rest.split(".")[0]
+        if root == "steps":
+            return name in self.flow.steps
+        known = self.flow.spec.inputs.names() if root == "inputs" else list(self.flow.spec.values)
+        return name in known
+
+    def _with(self, extra: Mapping[str, Kind] | None) -> Scope:
+        scope = self.scope.inner()
+        for name, kind in (extra or {}).items():
+            scope.bind(name, kind)
+        return scope
+
+    # -- expressions ---------------------------------------------------------------------------------------
+
+    def type_of(self, expr: Expr, extra: Mapping[str, Kind] | None = None) -> Type:
+        """Return the type of a value of an expression key."""
+        match expr:
+            case Expression():
+                tree = self.session.expression(expr)
+                return ANY if tree is None else self._texts(expr.node, expr.text).expression(tree, self._with(extra), self.facts)
+            case Literal_():
+                return NULL if expr.value is None else Const(expr.value)
+            case ListOf():
+                items = [self.type_of(i, extra) for i in expr.items]
+                return List(union(*items)) if items else List(ANY)
+        return Record(tuple(Field(name, self.type_of(item, extra)) for name, item in expr.items.items()))
+
+    def condition(self, expr: Expr, extra: Mapping[str, Kind] | None = None) -> tuple[Facts, frozenset[str]]:
+        """Check a condition; return what holds where it is true, and the keys of its parts if all of them have one."""
+        if not isinstance(expr, Expression):
+            self.type_of(expr, extra)
+            return self.facts, frozenset()
+        tree = self.session.expression(expr)
+        if tree is None:
+            return self.facts, frozenset()
+        scope = self._with(extra)
+        true, _, _ = self._texts(expr.node, expr.text).condition(tree, scope, self.facts)
+        keys = [key_of(part, scope) for part in _conjuncts(tree)]
+        return true, frozenset(k for k in keys if k is not None) if None not in keys else frozenset()
+
+    def computed(self, expr: Expr) -> Computed:
+        """Return an expression to be evaluated."""
+        match expr:
+            case Expression():
+                return ValueOf(self.session.templates.value(expr.text, self.path), expr.node)
+            case Literal_():
+                return Fixed(expr.value)
+            case ListOf():
+                return ListValue(tuple(self.computed(i) for i in expr.items))
+        return MapValue({name: self.computed(item) for name, item in expr.items.items()})
+
+    def handled(self, expr: Expr, type_: Type) -> None:
+        """Report an expression that is nothing but the answer of a step that may be skipped."""
+        for e in expressions(expr):
+            tree = self.session.expression(e)
+            if isinstance(tree, (nodes.Getattr, nodes.Getitem)) and _root(tree) == "steps":
+                texts = self._texts(e.node, e.text)
+                known = len(self.problems.found)
+                own = texts.infer(tree, self.scope, self.facts)
+                del self.problems.found[known:]
+                step = self.flow.steps.get(_step_of(tree) or "")
+                if step is not None and texts._causes_left(step, self.facts) and not isinstance(own, AnyType):
+                    texts.need(tree, self.scope, self.facts)
+
+    def fit(self, expr: Expr, source: Type, target: Type, what: str, place: Place) -> None:
+        """Report that a value does not fit what takes it."""
+        if isinstance(expr, MapOf) and isinstance(target, Record) and isinstance(source, Record):
+            self._fit_fields(expr, source, target, what)
+            return
+        reason = fits(source, target)
+        if reason is not None:
+            self.problems.error("type-mismatch", place, f"{what}: {reason}")
+
+    def _fit_fields(self, expr: MapOf, source: Record, target: Record, what: str) -> None:
+        for name, item in expr.items.items():
+            field_ = target.get(name)
+            given = source.get(name)
+            if field_ is None:
+                self.problems.error("unknown-argument", expr.keys[name].place(), f"{what} takes no {name!r}", did_you_mean(name, target.names(), "it takes"))
+                continue
+            wanted = nullable(field_.type) if field_.optional else field_.type
+            reason = fits(given.type if given else ANY, wanted)
+            if reason is not None:
+                self.problems.error("type-mismatch", _place_of(item), f"{name!r} of {what}: {reason}")
+        missing = [f.name for f in target.fields if not f.optional and f.name not in expr.items]
+        if missing:
+            self.problems.error("missing-argument", _place_of(expr), f"{what} needs {_listed(missing)}", None)
+
+
+def _conjuncts(tree: nodes.Expr) -> list[nodes.Expr]:
+    if isinstance(tree, nodes.And):
+        return _conjuncts(tree.left) + [tree.right]
+    return [tree]
+
+
+def _root(node: nodes.Node) -> str:
+    while isinstance(node, (nodes.Getattr, nodes.Getitem)):
+        node = node.node
+    return node.name if isinstance(node, nodes.Name) else ""
+
+
+def _step_of(node: nodes.Node) -> str | None:
+    return spelled(node).split(".")[1] if "." in spelled(node) else None
+
+
+def _place_of(expr: Expr) -> Place:
+    return expr.node.place()
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+class StepCheck(Checking):
+    """Checks and plans one step."""
+
+    def __init__(self, flow: FlowScope, step: StepSpec, reads: tuple[str, ...]) -> None:
+        super().__init__(flow, f"step {step.id!r}", step.id)
+        self.step = step
+        self.reads = reads
+        self.item: Type | None = None
+        self.conditions: frozenset[str] = frozenset()
+        self.child: Plan | None = None
+
+    def plan(self, child: Plan | None) -> tuple[PlannedStep | None, StepKind]:
+        """Return the step to run, None after a problem, and what the steps below know of it."""
+        step = self.step
+        before = len(self.problems.found)
+        self.child = child
+        skips_with = self._on_skip()
+        foreach = self._foreach()
+        when = None
+        if step.when is not None:
+            self.facts, self.conditions = self.condition(step.when)
+            when = self.computed(step.when)
+        if step.repeat is not None:
+            self.scope.bind("previous", ANY)
+            self.scope.bind("round", INTEGER)
+            declared = self._declared()
+            if declared is not None:
+                self.scope.bind("previous", nullable(declared))
+        work, type_ = self._work()
+        if step.repeat is not None and step.kind in {"set", "call"} and step.output is None and self.scope.find("previous"):
+            self.scope.bind("previous", nullable(type_))
+        checks = self._checks(type_)
+        repeat = None
+        if step.repeat is not None:
+            self.condition(step.repeat.until, {"output": type_})
+            repeat = PlannedRepeat(self.computed(step.repeat.until), step.repeat.max, step.repeat.on_max)
+        output, kind = self._kind(type_, skips_with)
+        clean = not any(p.severity == "error" for p in self.problems.found[before:])
+        if work is None or not clean:
+            return None, kind
+        planned = PlannedStep(
+            step.id,
+            step.kind,
+            self.reads,
+            work,
+            type_,
+            output,
+            self._validator(type_),
+            when,
+            foreach,
+            step.as_ or "item",
+            step.max_parallel or self.flow.spec.defaults.max_parallel,
+            repeat,
+            checks,
+            step.on_error,
+            skips_with,
+            step.key.place(),
+        )
+        return planned, kind
+
+    # -- modifiers -----------------------------------------------------------------------------------------
+
+    def _on_skip(self) -> tuple[str, ...]:
+        if self.step.on_skip != "skip":
+            return ()
+        # Where this step runs, everything that it reads ran.
+        for id_ in self.reads:
+            known = self.flow.steps.get(id_)
+            self.facts |= {("ran", id_)} | (known.facts if known else NOTHING)
+        return tuple(id_ for id_ in self.reads if self.flow.steps[id_].causes) if all(i in self.flow.steps for i in self.reads) else self.reads
+
+    def _foreach(self) -> Computed | None:
+        step = self.step
+        if step.foreach is None:
+            return None
+        expr = step.foreach
+        type_ = self.type_of(expr)
+        item: Type = ANY
+        if not isinstance(expr, ListOf) and isinstance(expr, Expression):
+            tree = self.session.expression(expr)
+            if tree is not None and may_be_absent(type_):
+                type_ = self._texts(expr.node, expr.text).need(tree, self.scope, self.facts)
+        kinds = sorts(type_)
+        if kinds and kinds != {"list"}:
+            hint = "go through the pairs of a mapping with `| items`" if kinds == {"mapping"} else "use `.split(…)` or `| lines`" if kinds == {"text"} else None
+            shown = expr.text if isinstance(expr, Expression) else "this"
+            self.problems.error("not-a-list", _place_of(expr), f"`foreach` needs a list, but '{shown}' is {spell(type_)}", hint)
+        elif kinds:
+            item = widen(union(*(m.item for m in members(type_) if isinstance(m, List))))
+        self.item = item
+        self.scope.bind(step.as_ or "item", item)
+        return self.computed(expr)
+
+    def _checks(self, type_: Type) -> tuple[PlannedCheck, ...]:
+        found = []
+        for check in self.step.checks:
+            extra = {"output": type_}
+            self.condition(check.expr, extra)
+            message = self.text(check.message, extra) if check.message is not None else None
+            shown = check.expr.text if isinstance(check.expr, Expression) else "the check"
+            found.append(PlannedCheck(self.computed(check.expr), shown, message, check.on_fail))
+        return tuple(found)
+
+    def _kind(self, type_: Type, skips_with: tuple[str, ...]) -> tuple[Type, StepKind]:
+        """Return the type of `steps.x.output` where the step ran, and what is known of the step below it."""
+        step = self.step
+        of_item = step.foreach is not None
+        causes = set()
+        item_absent = False
+        if step.when is not None:
+            item_absent = of_item
+            causes |= set() if of_item else {"when"}
+        if step.on_error.action == "skip":
+            item_absent = item_absent or of_item
+            causes |= set() if of_item else {"error"}
+        if skips_with:
+            causes.add("on_skip")
+        output = type_
+        if step.samples is not None and step.pick is None:
+            output = List(type_)
+        one = output
+        if of_item:
+            output = List(nullable(output) if item_absent else output)
+        facts = frozenset() if of_item else self.facts
+        kind = StepKind(step.id, step.kind, output, frozenset(causes), self.conditions if not of_item else frozenset(), facts, self.item, one if of_item else None)
+        return output, kind
+
+    def _validator(self, type_: Type) -> Validator | None:
+        if self.step.kind == "flow" or isinstance(type_, AnyType) or (self.step.kind == "chat" and type_ == STRING):
+            return None
+        return Validator(type_)
+
+    # -- work ----------------------------------------------------------------------------------------------
+
+    def _declared(self) -> Type | None:
+        if self.step.output is not None:
+            return self.step.output
+        if self.step.kind == "chat":
+            return STRING
+        return self.child.output_type if self.step.kind == "flow" and self.child is not None else None
+
+    def _work(self) -> tuple[Work | None, Type]:
+        match self.step.kind:
+            case "chat":
+                return self._chat(), self._declared() or STRING
+            case "flow":
+                return self._flow()
+            case "call":
+                return self._call()
+        return self._set()
+
+    def _chat(self) -> ChatWork:
+        step, defaults = self.step, self.flow.spec.defaults
+        messages = tuple(self._message(m) for m in step.messages)
+        type_ = step.output or STRING
+        shape = without = None
+        if not (isinstance(type_, String) and type_ == STRING):
+            shape, without = schemas.shape(type_, step.id, lengths=True), schemas.shape(type_, step.id, lengths=False)
+        examples = tuple(self._example(e.user, e.assistant, shape) for e in step.examples)
+        names = step.model or defaults.model
+        for name in step.model:
+            self._model(name)
+        if not names:
+            self.problems.warning("no-model", step.key.place(), f"step {step.id!r} has no model", "set `model:` on the step or under `defaults:`")
+        return ChatWork(
+            messages,
+            examples,
+            tuple(n.text for n in names),
+            {**defaults.params, **step.params},
+            shape,
+            without,
+            _over(step.retry, defaults.retry, RetrySpec()),
+            _over(step.timeout, defaults.timeout, TimeoutSpec()),
+        )
+
+    def _model(self, name: Scalar) -> None:
+        self.flow.check_model(name)
+
+    def _message(self, message: Any) -> PlannedMessage:
+        if message.history is not None:
+            type_ = self.type_of(message.history)
+            if may_be_absent(type_) and isinstance(message.history, Expression):
+                tree = self.session.expression(message.history)
+                if tree is not None:
+                    type_ = self._texts(message.history.node, message.history.text).need(tree, self.scope, self.facts)
+            self.fit(message.history, type_, MESSAGES, "`history`", _place_of(message.history))
+            return PlannedMessage("history", history=self.computed(message.history))
+        parts = tuple(PlannedPart(p.kind, {name: self.text(t) for name, t in p.values.items()}) for p in message.parts)
+        return PlannedMessage(message.role, self.text(message.text) if message.text is not None else None, parts)
+
+    def _example(self, user: Text | str, assistant: Any, shape: Shape | None) -> PlannedExample:
+        value = {"value": assistant} if shape is not None and shape.wrapped else assistant
+        return PlannedExample(self.text(user) if isinstance(user, Text) else user, value if isinstance(value, str) else to_json(value))
+
+    def _flow(self) -> tuple[Work | None, Type]:
+        step = self.step
+        type_ = self.child.output_type if self.child is not None else ANY
+        given = self._with_of(Record(()) if self.child is None else self.child.inputs, f"sub-flow {step.uses.text if step.uses else ''!r}", check=self.child is not None)
+        if self.child is None:
+            return None, type_
+        if step.output is not None:
+            type_ = self._declared_over(type_)
+        return FlowWork(self.child, given), type_
+
+    def _declared_over(self, type_: Type) -> Type:
+        """Check a declared output against what is known of the answer."""
+        declared = self.step.output
+        assert declared is not None
+        reason = fits(type_, declared)
+        if reason is not None:
+            node = self.step.output_node
+            place = node.place() if node is not None else self.step.key.place()
+            self.problems.error("type-mismatch", place, f"the output of step {self.step.id!r}: {reason}")
+        return declared
+
+    def _with_of(self, target: Record, what: str, *, check: bool) -> Computed:
+        step = self.step
+        if step.with_ is None:
+            missing = [f.name for f in target.fields if not f.optional]
+            if missing and check:
+                self.problems.error("missing-argument", step.key.place(), f"{what} needs {_listed(missing)}", "give it under `with:`")
+            return MapValue({})
+        type_ = self.type_of(step.with_)
+        if check:
+            self.fit(step.with_, type_, target, what, _place_of(step.with_))
+        return self.computed(step.with_)
+
+    def _call(self) -> tuple[Work | None, Type]:
+        step = self.step
+        assert step.call is not None
+        try:
+            function = self.session.load(step.call.text, self.path)
+        except LoadFailed as e:
+            hint = did_you_mean(step.call.text.rpartition(":")[2], list(e.names), "it has")
+            self.problems.error(e.code, step.call.place(), e.message, hint)
+            self._with_of(Record(()), "", check=False)
+            return None, step.output or ANY
+        if not callable(function):
+            self.problems.error("unknown-function", step.call.place(), f"{step.call.text!r} is no function")
+            return None, step.output or ANY
+        signature = annotations.signature(function)
+        given = self._with_of(Record(signature.params), f"function {step.call.text!r}", check=not signature.extra_keywords)
+        type_ = signature.returns
+        if step.output is not None:
+            type_ = self._declared_over(type_)
+        return CallWork(function, step.call.text, given), type_
+
+    def _set(self) -> tuple[Work | None, Type]:
+        step = self.step
+        assert step.set is not None
+        inferred = self.type_of(step.set)
+        if step.output is None:
+            self.handled(step.set, inferred)
+            type_ = widen(inferred)
+            return SetWork(self.computed(step.set)), ANY if isinstance(type_, Null) else type_
+        self.fit(step.set, inferred, step.output, f"the output of step {step.id!r}", _place_of(step.set))
+        return SetWork(self.computed(step.set)), step.output
+
+
+def _over(own: Any, default: Any, empty: Any) -> Any:
+    """Lay what a step says over what the flow says, key by key."""
+    if own is None:
+        return default or empty
+    if default is None:
+        return own
+    return replace(default, **{name: value for name in own.__slots__ if (value := getattr(own, name)) is not None})
+

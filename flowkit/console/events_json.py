@@ -1,0 +1,99 @@
+"""Turn each event into one line of JSON, for `--events`. Keys are stable: new ones may come, none goes or changes its meaning.
+
+Every object has `event` (the kind of the event) and `at` (seconds since the run began). Beside them:
+
+| event             | keys |
+|-------------------|------|
+| `run_started`     | `run`, `flow`, `simulated`, `steps`: id to the list of steps that it waits for |
+| `step_started`    | `step`, `item`, `kind`, `items`, `model` |
+| `step_delta`      | `step`, `item`, `text` |
+| `attempt_failed`  | `step`, `item`, `attempt`, `delay` |
+| `answer_repaired` | `step`, `item`, `how` |
+| `item_finished`   | `step`, `item`, `status`, `seconds`, `usage`, `error` |
+| `step_finished`   | `step`, `status`, `seconds`, `output`, `model`, `usage`, `error`, `attempts`, `cached` |
+| `run_finished`    | `run`, `flow`, `status`, `simulated`, `seconds`, `outputs`, `usage`, `error` |
+
+`step` is a step id, or `step/inner` in a sub-flow; `item` the position in a `foreach` from 0, else null; `usage` as in `--json`;
+`error` is null or `{kind, message}`, of a run also `step`; `attempt` is `{number, model, outcome, seconds, message, status}`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TextIO
+
+from flowkit import printable
+from flowkit.console.outputs import error, run_error, usage
+from flowkit.console.sink import Sink
+from flowkit.events import AnswerRepaired, AttemptFailed, Event, ItemFinished, RunFinished, RunStarted, StepDelta, StepFinished, StepStarted
+
+if TYPE_CHECKING:
+    from flowkit.chat import Attempt
+
+
+class EventLines:
+    """Writes each event as one line; `sink.failure` tells afterwards whether the reader went away."""
+
+    def __init__(self, writer: TextIO) -> None:
+        self.sink = Sink(writer)
+
+    def __call__(self, event: Event) -> None:
+        """Write one event."""
+        self.sink.write(line(event))
+
+
+def line(event: Event) -> str:
+    """Return one event as a line of JSON."""
+    return printable.json_text(document(event)) + "\n"
+
+
+def document(event: Event) -> dict[str, Any]:
+    """Return one event as plain data, with the keys of the table above."""
+    at = round(event.at, 6)
+    match event:
+        case RunStarted():
+            steps = {step: list(needed) for step, needed in event.steps.items()}
+            return {"event": "run_started", "at": at, "run": event.run, "flow": event.flow, "simulated": event.simulated, "steps": steps}
+        case StepStarted():
+            more: dict[str, Any] = {"kind": event.kind, "items": event.items, "model": event.model}
+            return {"event": "step_started", "at": at, "step": event.step, "item": event.item} | more
+        case StepDelta():
+            return {"event": "step_delta", "at": at, "step": event.step, "item": event.item, "text": event.text}
+        case AttemptFailed():
+            more = {"attempt": _attempt(event.attempt), "delay": event.delay}
+            return {"event": "attempt_failed", "at": at, "step": event.step, "item": event.item} | more
+        case AnswerRepaired():
+            return {"event": "answer_repaired", "at": at, "step": event.step, "item": event.item, "how": event.how}
+        case ItemFinished():
+            return {"event": "item_finished", "at": at, "step": event.step, "item": event.item} | _ending(event)
+        case StepFinished():
+            more = {"output": event.output, "model": event.model, "attempts": event.attempts, "cached": event.cached}
+            return {"event": "step_finished", "at": at, "step": event.step} | _ending(event) | more
+        case RunFinished(run=run):
+            return {
+                "event": "run_finished",
+                "at": at,
+                "run": run.id,
+                "flow": run.flow,
+                "status": str(run.status),
+                "simulated": run.simulated,
+                "seconds": round(run.seconds, 6),
+                "outputs": run.outputs,
+                "usage": usage(run.usage),
+                "error": run_error(run),
+            }
+
+
+def _ending(event: ItemFinished | StepFinished) -> dict[str, Any]:
+    seconds = round(event.seconds, 6)
+    return {"status": str(event.status), "seconds": seconds, "usage": usage(event.usage), "error": error(event.error)}
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "model": attempt.model,
+        "outcome": attempt.outcome,
+        "seconds": round(attempt.seconds, 6),
+        "message": attempt.message,
+        "status": attempt.status,
+    }

@@ -1,0 +1,76 @@
+"""Turn a finished run into what `flowkit run` prints. Knows nothing of prices: a cost is given or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from flowkit import printable
+
+if TYPE_CHECKING:
+    from flowkit.chat import Usage
+    from flowkit.results import Run, StepError, StepResult
+
+SCHEMA = 1
+
+
+def json(run: Run, *, cost: float | None = None) -> str:
+    """Return the one object of `--json`, also of a run that failed."""
+    return printable.json_text(document(run, cost=cost), indent=2) + "\n"
+
+
+def document(run: Run, *, cost: float | None = None) -> dict[str, Any]:
+    """Return what `--json` prints as data. `cost` is None, never 0, where a price is unknown; `attempts` is a number."""
+    return {
+        "schema": SCHEMA,
+        "run": run.id,
+        "flow": run.flow,
+        "status": str(run.status),
+        "simulated": run.simulated,
+        "outputs": run.outputs,
+        "steps": {id_: _step(step) for id_, step in run.steps.items()},
+        "usage": usage(run.usage),
+        "cost": cost,
+        "error": run_error(run),
+    }
+
+
+def _step(step: StepResult) -> dict[str, Any]:
+    return {
+        "status": str(step.status),
+        "output": step.output,
+        "model": step.model,
+        "usage": usage(step.usage),
+        "seconds": None if step.seconds is None else round(step.seconds, 6),
+        "attempts": len(step.attempts),
+        "cached": step.cached,
+        "error": error(step.error),
+    }
+
+
+def usage(spent: Usage) -> dict[str, int | None]:
+    """Return tokens and calls as data; a number of tokens that the server did not tell is None."""
+    return {"input_tokens": spent.input_tokens, "output_tokens": spent.output_tokens, "calls": spent.calls}
+
+
+def error(found: StepError | None) -> dict[str, str] | None:
+    """Return an error of a step or an item as data."""
+    return None if found is None else {"kind": found.kind, "message": found.message}
+
+
+def run_error(run: Run) -> dict[str, Any] | None:
+    """Return the error of a run as data, with the step that failed first."""
+    return None if run.error is None else {"kind": run.error.kind, "message": run.error.message, "step": run.failed}
+
+
+def human(outputs: Any, *, terminal: bool) -> str:
+    """Return outputs for reading: one text raw, anything else as JSON.
+
+    On a terminal nothing that a model wrote is obeyed: ESC and all other control characters but line ends and tabs become visible
+    signs. Elsewhere the text is the text.
+    """
+    only = next(iter(outputs.values())) if isinstance(outputs, Mapping) and len(outputs) == 1 else outputs
+    if not isinstance(only, str):
+        return printable.json_text(outputs, indent=2) + "\n"
+    shown = printable.block(only) if terminal else printable.encodable(only)
+    return shown if shown.endswith("\n") else shown + "\n"

@@ -1,0 +1,144 @@
+"""Where a model is served and how its server likes to be asked. Knows no file, no environment and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from flowkit.chat import Structured
+from flowkit.errors import ConfigError
+
+#: What stands where a secret stood.
+HIDDEN = "***"
+
+
+class Secret:
+    """A key that shows itself only to `reveal()`: its repr, str and format are hidden.
+
+    Raises:
+        ConfigError: it is empty, has blanks at an end or inside, or is not printable ASCII; the text never shows it.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str, *, name: str = "API key") -> None:
+        if not value:
+            raise ConfigError(f"{name} is empty: set it, or leave it out for a server that needs none")
+        if value != value.strip():
+            raise ConfigError(f"{name} has blanks or a line end around it: store it without them")
+        if not all("!" <= char <= "~" for char in value):
+            raise ConfigError(f"{name} holds characters that no HTTP header may carry: copy it again, as plain ASCII")
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the key itself, for the one header that carries it."""
+        return self._value
+
+    def redact(self, text: str) -> str:
+        """Replace each exact occurrence of the key."""
+        return text.replace(self._value, HIDDEN)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        """Refuse to be pickled or copied into anything that is written down."""
+        raise TypeError("a Secret cannot be pickled")
+
+
+def redact(text: str, secrets: Iterable[Secret]) -> str:
+    """Replace each exact occurrence of each secret in the text."""
+    for secret in secrets:
+        text = secret.redact(text)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One model at one server, as the configuration describes it. Equal endpoints share one limiter and one memory.
+
+    Raises:
+        ConfigError: the address is not an http(s) URL, or a header cannot be sent.
+    """
+
+    #: What people call it: the alias, or `provider/model`.
+    name: str
+    base_url: str
+    #: The model as the server knows it.
+    model: str
+    api_key: Secret | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    #: How typed answers are asked for; `auto` starts with `json_schema` and steps down when the server refuses.
+    structured: Structured | Literal["auto"] = "auto"
+    max_parallel: int = 16
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    #: `azure`: the key in an `api-key` header and `api-version` in the query.
+    api_style: Literal["bearer", "azure"] = "bearer"
+    api_version: str | None = None
+    #: Name under which the server knows the limit of answer tokens; the other one is renamed to it. None: as the flow says.
+    max_tokens_key: Literal["max_tokens", "max_completion_tokens"] | None = None
+    #: Whether a streamed request may ask for usage (`stream_options.include_usage`); some servers refuse it.
+    stream_usage: bool = True
+    #: Whether the server's strict schemas know `minLength` and `maxLength`.
+    lengths: bool = False
+
+    def __post_init__(self) -> None:
+        url = urlsplit(self.base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ConfigError(f"base_url {self.base_url!r} of {self.name!r} is no http(s) address: write it like https://host/v1")
+        if url.username or url.password:
+            raise ConfigError(f"base_url of {self.name!r} carries a user or password: put the key into api_key_env")
+        for name, value in self.headers.items():
+            if not _sendable(name, value):
+                raise ConfigError(f"header {name!r} of {self.name!r} cannot be sent: names are words, values one line of ASCII")
+
+    @property
+    def url(self) -> str:
+        """The address of chat completions: appended to the path of the base, its query kept."""
+        parts = urlsplit(self.base_url)
+        query = parts.query
+        if self.api_version and "api-version=" not in query:
+            query = f"{query}&api-version={self.api_version}" if query else f"api-version={self.api_version}"
+        path = parts.path.rstrip("/")
+        if not path.endswith("/chat/completions"):
+            path += "/chat/completions"
+        return parts._replace(path=path, query=query, fragment="").geturl()
+
+    @property
+    def host(self) -> str:
+        """Host and port, for people."""
+        return urlsplit(self.base_url).netloc
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All that no text may show: the key, and the values of headers that usually carry one."""
+        found = [self.api_key] if self.api_key else []
+        for name, value in self.headers.items():
+            if _names_a_secret(name) and value.strip():
+                word = value.strip().rpartition(" ")[2]
+                found.append(Secret(word, name=f"header {name}"))
+        return tuple(found)
+
+
+def _sendable(name: str, value: str) -> bool:
+    return (
+        bool(name)
+        and all(char.isascii() and (char.isalnum() or char in "!#$%&'*+-.^_`|~") for char in name)
+        and all(" " <= char <= "~" or char == "\t" for char in value)
+    )
+
+
+def _names_a_secret(header: str) -> bool:
+    lowered = header.lower()
+    return any(word in lowered for word in ("auth", "key", "token", "secret", "cookie"))

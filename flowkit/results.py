@@ -1,0 +1,69 @@
+"""What a run gave: outputs, and for each step its answer, calls and cost. Plain values, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from flowkit.chat import Attempt, Message, Usage
+
+
+class Status(StrEnum):
+    """State of a step; a run is `running`, `succeeded` or `failed`."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class StepError:
+    """Why a step or an item has no answer: one word of `flowkit.errors.Kind`, and the message."""
+
+    kind: str
+    message: str
+
+
+@dataclass(slots=True)
+class StepResult:
+    """One step of a run. `output` is plain data, None where absent. Seconds are from start to end, waiting included."""
+
+    id: str
+    status: Status = Status.PENDING
+    output: Any = None
+    error: StepError | None = None
+    #: `provider/model` that answered, or None where no model was asked.
+    model: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    seconds: float | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    #: What was done to read an answer, in words: "took the fenced block", "asked again: …".
+    repairs: list[str] = field(default_factory=list)
+    cached: bool = False
+    #: What the step sent and got, without system messages; of a chat step only.
+    messages: list[Message] = field(default_factory=list)
+    #: Per item of a `foreach`: {item, output, error, skipped}.
+    results: list[dict[str, Any]] | None = None
+    rounds: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of a flow. `outputs` is complete only when `status` is succeeded."""
+
+    id: str
+    flow: str
+    status: Status = Status.RUNNING
+    simulated: bool = False
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Any = None
+    steps: dict[str, StepResult] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    error: StepError | None = None
+    #: The step that failed first.
+    failed: str | None = None
