@@ -94,8 +94,12 @@ class Endpoint:
     lengths: bool = False
 
     def __post_init__(self) -> None:
-        url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
+        try:
+            url = urlsplit(self.base_url)
+            sound = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and self.base_url.isprintable()
+        except ValueError:
+            sound = False
+        if not sound:
             raise ConfigError(f"base_url {self.base_url!r} of {self.name!r} is no http(s) address: write it like https://host/v1")
         if url.username or url.password:
             raise ConfigError(f"base_url of {self.name!r} carries a user or password: put the key into api_key_env")
@@ -125,8 +129,9 @@ class Endpoint:
         """All that no text may show: the key, and the values of headers that usually carry one."""
         found = [self.api_key] if self.api_key else []
         for name, value in self.headers.items():
-            if _names_a_secret(name) and value.strip():
-                word = value.strip().rpartition(" ")[2]
+            # Shorter words are no secrets, and taking them out would riddle every text.
+            word = value.strip().rpartition(" ")[2]
+            if _names_a_secret(name) and len(word) >= 8:
                 found.append(Secret(word, name=f"header {name}"))
         return tuple(found)
 

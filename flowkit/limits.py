@@ -1,8 +1,8 @@
 """Decide how many calls an endpoint may have now. Knows no task and no clock: times are arguments, in seconds of any one clock.
 
-    closed ──half of the last 20 calls failed──► open ──30 s──► probing ──3 answered──► closed
-                                                  ▲                │
-                                                  └──one failed────┘
+closed ──half of the last 20 calls failed──► open ──30 s──► probing ──3 answered──► closed
+                                              ▲                │
+                                              └──one failed────┘
 """
 
 from __future__ import annotations

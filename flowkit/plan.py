@@ -215,6 +215,10 @@ class PlannedStep:
 class ModelNames(Protocol):
     """Finds the server behind the name of a model, see flowkit.config."""
 
+    @property
+    def aliases(self) -> Mapping[str, Any]:
+        """Aliases that the project defines."""
+
     def resolve(self, model: str, flow_models: Mapping[str, ModelSpec], overrides: Mapping[str, str]) -> Any:
         """Return what is known of a model. Raises UnknownModel."""
 

@@ -68,9 +68,10 @@ def _speaks_of_us(pyproject: Path) -> bool:
     import tomllib  # slow at start-up, and few files come this far
 
     try:
-        return "flowkit" in tomllib.loads(data.decode("utf-8")).get("tool", {})
+        tools = tomllib.loads(data.decode("utf-8")).get("tool")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError):
         return False  # the tools whose file it is report that better
+    return isinstance(tools, dict) and "flowkit" in tools
 
 
 def resolve(name: str, *, beside: Path, root: Path) -> Path:
@@ -120,9 +121,10 @@ def read_bytes(path: Path, limit: int = LARGEST_FILE) -> bytes:
         raise PathRefused("missing", f"there is no file {path.name!r}", _nearest(path)) from None
     except (OSError, ValueError) as error:  # ValueError: NUL in the name
         raise PathRefused("unreadable", f"{path.name!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise PathRefused("not-a-file", f"{path.name!r} is not a regular file", "name a file")
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise PathRefused("not-a-file", f"{path.name!r} is not a regular file", "name a file")
         try:
             data = file.read(limit + 1)
         except OSError as error:

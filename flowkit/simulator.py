@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowkit.replies import Answer, Case, Failure, Replies, Reply, Silence
-from flowkit.types.algebra import ANY, STRING, AnyType, Date, DateTime, Enum, String, Type, members
+from flowkit.types.algebra import ANY, STRING, AnyType, Date, DateTime, Enum, String, Type, expand, members
 from flowkit.types.samples import sample
 from flowkit.types.schemas import SchemaUnsupported, from_json_schema
 from flowkit.wire.response import EVENT_STREAM, JSON, Chunk, Response
@@ -110,18 +110,19 @@ class Simulator:
 
     def _case(self, cases: tuple[Case, ...], request: ChatRequest) -> Case | None:
         said = _last_user_text(request.messages)
-        first = self._questions.get(_digest(request.messages[:-2]), said)
-        self._questions[_digest(request.messages)] = first
+        # Asking again adds the wrong answer and what is wrong with it to the messages of this very step.
+        first = self._questions.get(_digest(request, request.messages[:-2]), said)
+        self._questions[_digest(request, request.messages)] = first
         if len(self._questions) > REMEMBERED:
             del self._questions[next(iter(self._questions))]
-        for text in dict.fromkeys((said, first)):
+        for text in dict.fromkeys((first, said)):
             for case in cases:
                 if case.pattern and case.pattern.search(text):
                     return case
         return next((case for case in cases if case.pattern is None), None)
 
     def _sample(self, request: ChatRequest) -> Any:
-        type_ = self._type(request)
+        type_ = expand(self._type(request))
         call = self._count(request.step, request.item, "sample")
         if isinstance(type_, String):
             item = "" if request.item is None else f", item {request.item + 1}"
@@ -138,9 +139,10 @@ class Simulator:
     def _text(self, reply: Reply, request: ChatRequest) -> str:
         """What the model writes: a text as it is, a value as JSON, in the form that the question asks for."""
         value = reply.value
-        if request.shape is None:
+        type_ = expand(self._type(request))
+        if request.shape is None or isinstance(type_, String):
             return value if isinstance(value, str) else reply.written if reply.written is not None else _json(value)
-        if isinstance(value, str) and not (request.shape.wrapped and _holds_text(self._type(request), value)):
+        if isinstance(value, str) and not (request.shape.wrapped and _holds_text(type_, value)):
             return value
         return _json({"value": value} if request.shape.wrapped else value)
 
@@ -169,6 +171,9 @@ def _type_of_shape(request: ChatRequest) -> Type:
         return ANY
 
 
+# -- questions ---------------------------------------------------------------------------------------------
+
+
 def _last_user_text(messages: tuple[Message, ...]) -> str:
     return next((_plain_text(message) for message in reversed(messages) if message.role == "user"), "")
 
@@ -179,8 +184,8 @@ def _plain_text(message: Message) -> str:
     return "\n".join(str(part["text"]) for part in message.content or () if "text" in part)
 
 
-def _digest(messages: tuple[Message, ...]) -> bytes:
-    return hashlib.blake2b(repr(messages).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+def _digest(request: ChatRequest, messages: tuple[Message, ...]) -> bytes:
+    return hashlib.blake2b(repr((request.step, request.item, messages)).encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
 # -- bytes -------------------------------------------------------------------------------------------------

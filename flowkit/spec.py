@@ -88,7 +88,10 @@ class MessageSpec:
 
 @dataclass(frozen=True, slots=True)
 class ExampleSpec:
-    """A few-shot pair. `user` is a template, or plain text when it comes from a file; `assistant` is data or text."""
+    """A few-shot pair. `user` is a template, or plain text when it comes from a file.
+
+    `assistant` is data of the step's type; for a step that answers text, a Text where the author wrote a template.
+    """
 
     user: Text | str
     assistant: Any
@@ -192,7 +195,8 @@ class StepSpec:
     on_skip: Literal["run", "skip"] = "run"
     samples: int | None = None
     pick: Literal["first", "majority"] | None = None
-    variants: Mapping[str, MappingNode] = field(default_factory=dict)
+    #: The whole step as it is with each variant.
+    variants: Mapping[str, StepSpec] = field(default_factory=dict)
     #: The key node of every key written on the step, by name.
     keys: Mapping[str, Scalar] = field(default_factory=dict)
 

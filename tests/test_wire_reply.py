@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def cut(data: bytes, how: Any) -> list[bytes]:
     if how == "bytes":
         return [data[i : i + 1] for i in range(len(data))]
     offsets = [0, *how, len(data)]
-    return [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(offsets)]
 
 
 def outcome(entry: dict[str, Any], pieces: list[bytes], *, stream: bool, content_type: str) -> None:
@@ -73,7 +74,7 @@ def outcome(entry: dict[str, Any], pieces: list[bytes], *, stream: bool, content
 @pytest.mark.parametrize("entry", SSE, ids=lambda entry: entry["file"])
 def test_stream_has_the_outcome_of_its_index_however_it_is_cut(entry: dict[str, Any], how: str) -> None:
     data = (HERE / "corpus/sse" / entry["file"]).read_bytes()
-    offsets: Any = entry.get("chunk_at") or [i for i in range(7, len(data), 41)]
+    offsets: Any = entry.get("chunk_at") or list(range(7, len(data), 41))
     pieces = cut(data, offsets if how == "cuts" else how)
     outcome(entry, pieces, stream=True, content_type=entry.get("content_type", "text/event-stream"))
 
@@ -243,7 +244,9 @@ def test_new_id_at_a_used_index_is_a_new_call() -> None:
 
 
 def test_arguments_may_be_an_object() -> None:
-    assert body(content=None, tool_calls=[{"id": "x", "function": {"name": "f", "arguments": {"a": 1}}}]).tool_calls[0].arguments == '{"a": 1}'
+    assert (
+        body(content=None, tool_calls=[{"id": "x", "function": {"name": "f", "arguments": {"a": 1}}}]).tool_calls[0].arguments == '{"a": 1}'
+    )
 
 
 def test_custom_and_legacy_calls_are_read() -> None:
@@ -297,7 +300,11 @@ def test_data_after_done_is_nothing() -> None:
     [
         [delta(content="a") | {"usage": {"prompt_tokens": 1}}, delta("stop") | {"usage": {"prompt_tokens": 7, "completion_tokens": 2}}],
         [delta(content="a"), delta("stop"), {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}],
-        [delta(content="a"), delta("stop"), {"choices": [{"index": 0, "delta": {}}], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}],
+        [
+            delta(content="a"),
+            delta("stop"),
+            {"choices": [{"index": 0, "delta": {}}], "usage": {"prompt_tokens": 7, "completion_tokens": 2}},
+        ],
         [delta("stop", content="a"), {"choices": [], "x_groq": {"usage": {"prompt_tokens": 7, "completion_tokens": 2}}}, {"usage": None}],
     ],
 )
@@ -339,7 +346,7 @@ def test_reasoning_under_both_names_counts_once() -> None:
 def test_think_block_at_the_start_is_reasoning_however_it_is_cut(offsets: list[int]) -> None:
     text = "\n<think>\nhm < /think> hm\n</think>\n\nyes <think>no</think>"
     cuts = [0, *sorted(min(o, len(text)) for o in offsets), len(text)]
-    chunks = [delta(content=text[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    chunks = [delta(content=text[a:b]) for a, b in pairwise(cuts)]
     completion, shown = read([events(*chunks, delta("stop"))])
     assert completion.text == "yes <think>no</think>" == "".join(shown)
     assert completion.reasoning == "\nhm < /think> hm\n"
@@ -404,7 +411,10 @@ def test_surrogates_never_leave() -> None:
 
 
 def test_very_large_numbers_in_unread_fields_do_no_harm() -> None:
-    assert stream(b'{"created":' + b"9" * 4000 + b',"choices":[{"delta":{"content":"a"},"finish_reason":"stop","logprobs":-Infinity}]}').text == "a"
+    assert (
+        stream(b'{"created":' + b"9" * 4000 + b',"choices":[{"delta":{"content":"a"},"finish_reason":"stop","logprobs":-Infinity}]}').text
+        == "a"
+    )
 
 
 def test_refusal_is_its_own_error() -> None:
@@ -469,7 +479,11 @@ SNIPPETS = st.sampled_from(
 )
 
 
-@given(st.lists(st.one_of(st.binary(max_size=30), SNIPPETS), max_size=20), st.booleans(), st.sampled_from(["", "text/event-stream", "application/json"]))
+@given(
+    st.lists(st.one_of(st.binary(max_size=30), SNIPPETS), max_size=20),
+    st.booleans(),
+    st.sampled_from(["", "text/event-stream", "application/json"]),
+)
 def test_any_bytes_give_a_completion_or_a_model_error(pieces: list[bytes], stream: bool, content_type: str) -> None:
     try:
         completion, shown = read(pieces, stream=stream, content_type=content_type)
@@ -488,7 +502,20 @@ json_values = st.recursive(
         st.lists(inner, max_size=3),
         st.dictionaries(
             st.sampled_from(
-                ["choices", "delta", "message", "content", "index", "finish_reason", "error", "usage", "tool_calls", "id", "function", "x_groq"]
+                [
+                    "choices",
+                    "delta",
+                    "message",
+                    "content",
+                    "index",
+                    "finish_reason",
+                    "error",
+                    "usage",
+                    "tool_calls",
+                    "id",
+                    "function",
+                    "x_groq",
+                ]
                 + ["code", "status", "type", "detail", "refusal", "reasoning", "text", "prompt_tokens", "arguments", "name", "innererror"]
             ),
             inner,

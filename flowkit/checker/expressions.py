@@ -591,7 +591,7 @@ class Expressions:
 
     def _test(self, node: nodes.Test, scope: Scope, facts: Facts) -> Kind:
         if node.name not in TESTS:
-                at = test_name_of(self.reports.site.text, node)
+            at = test_name_of(self.reports.site.text, node)
             self.reports.error("unknown-test", at, len(node.name), f"there is no test {node.name!r}", did_you_mean(node.name, [t for t in TESTS if t.isalpha()]))
             self.infer(node.node, scope, facts)
             return BOOLEAN

@@ -43,7 +43,15 @@ TABLE: tuple[Row, ...] = (
         code="certificate",
     ),
     _row(ModelUnreachable, "connection", False, "no TLS connection", "aiohttp.ClientConnectorSSLError", code="tls"),
-    _row(ModelUnreachable, "connection", True, "the host name is not known", "socket.gaierror", "aiohttp.ClientConnectorDNSError", code="dns"),
+    _row(
+        ModelUnreachable,
+        "connection",
+        True,
+        "the host name is not known",
+        "socket.gaierror",
+        "aiohttp.ClientConnectorDNSError",
+        code="dns",
+    ),
     _row(
         ModelUnreachable,
         "connection",

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from flowkit.endpoints import Endpoint
 
 #: All that may come out of a request or of reading its answer.
-FOREIGN: tuple[type[Exception], ...] = (*BUILTIN, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, aiohttp.ClientError, HttpProcessingError)
+FOREIGN: tuple[type[Exception], ...] = (
+    *BUILTIN,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    aiohttp.ClientError,
+    HttpProcessingError,
+)
 
 #: Seconds to wait for a connection; of the answer as a whole the caller keeps the deadline.
 CONNECT = 10.0

@@ -16,7 +16,8 @@ from flowkit.checker.scope import Scope, Site, did_you_mean
 from flowkit.checker.statements import Texts
 from flowkit.checker.tree import key_of, spelled
 from flowkit.compiler.session import Session, expressions
-from flowkit.errors import Place
+from flowkit.config import UnknownModel
+from flowkit.errors import ConfigError, Place
 from flowkit.functions import LoadFailed
 from flowkit.plan import (
     CallWork,
@@ -92,7 +93,13 @@ class FlowScope:
         try:
             models.resolve(name.text, self.spec.models, {})
         except UnknownModel as e:
-            self.session.problems.error("unknown-model", name.place(), e.message, e.hint)
+            if "/" not in name.text and not self.spec.models and not models.aliases:
+                # A bare name where no alias exists anywhere may be one that `-m` or another machine's flowkit.toml defines.
+                self.session.problems.warning("unknown-model", name.place(), e.message, e.hint)
+            else:
+                self.session.problems.error("unknown-model", name.place(), e.message, e.hint)
+        except ConfigError as e:
+            self.session.problems.error("model-settings", name.place(), str(e))
 
     def names(self) -> Scope:
         """Return the names that every text of the file sees."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 from flowkit.config.ready import READY
@@ -52,6 +51,8 @@ def load(project: Project, env: Mapping[str, str]) -> Config:
 
 
 def _parse(path: Path) -> Mapping[str, Any]:
+    import tomllib  # slow at start-up, and most projects of one file have no configuration
+
     try:
         data = tomllib.loads(read_text(path, LARGEST))
     except PathRefused as refused:

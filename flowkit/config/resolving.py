@@ -236,7 +236,7 @@ class Config:
         if said.key_required:
             return None, f"no key for {name!r}: set the variable {' or '.join(said.api_key_env)}"
         ready = READY.get(provider)
-        at_home = ready is not None and ready.base_url == said.base_url
+        at_home = ready is not None and ready.base_url and said.base_url and origin(ready.base_url) == origin(said.base_url)
         if not said.api_key_env and ready is not None and ready.key_required and (at_home or said.api_style == "azure"):
             return None, f"no key for {name!r}: a base_url takes no key along, so name its variable with api_key_env beside it"
         return None, None

@@ -8,9 +8,12 @@ them, and turned at the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Size: TypeAlias = tuple[float, float]
 Point: TypeAlias = tuple[float, float]
@@ -52,7 +55,10 @@ class _Layers:
 
 
 def arrange(sizes: Mapping[str, Size], arrows: Sequence[tuple[str, str]], *, right: bool, last: str | None = None) -> Layout:
-    """Place boxes of (width, height) so that all arrows lead to the right, or down. The arrows make no circle; `last` gets its own layer."""
+    """Place boxes of (width, height) so that all arrows lead to the right, or down.
+
+    The arrows make no circle. The box `last` gets the last layer for itself.
+    """
     if not sizes:
         return Layout((0.0, 0.0), {}, (), right)
     layers = _layers(sizes, arrows, _ranks(sizes, arrows, last), right=right)
@@ -117,7 +123,7 @@ def _untangle(layers: _Layers) -> None:
         down = sweep % 2 == 0
         neighbours = layers.before if down else layers.after
         rows = layers.rows if down else layers.rows[::-1]
-        for fixed, row in zip(rows, rows[1:], strict=False):
+        for fixed, row in itertools.pairwise(rows):
             place = {key: number for number, key in enumerate(fixed)}
             mean = {key: _mean([place[other] for _, other in neighbours.get(key, ())], number) for number, key in enumerate(row)}
             row.sort(key=mean.__getitem__)
@@ -138,14 +144,12 @@ def _crossings(layers: _Layers) -> int:
         start = {key: number for number, key in enumerate(upper)}
         end = {key: number for number, key in enumerate(lower)}
         counts = [0] * (len(lower) + 1)
-        seen = 0
-        for _, position in sorted((start[source], end[target]) for _, source, target in pieces):
+        for seen, (_, position) in enumerate(sorted((start[source], end[target]) for _, source, target in pieces)):
             index, not_behind = position + 1, 0
             while index:
                 not_behind += counts[index]
                 index &= index - 1
             total += seen - not_behind
-            seen += 1
             index = position + 1
             while index <= len(lower):
                 counts[index] += 1
@@ -157,7 +161,7 @@ def _crossings(layers: _Layers) -> int:
 
 
 def _ports(layers: _Layers) -> dict[tuple[int, Key, bool], float]:
-    """Return for (arrow, box, outgoing) how far from the middle of the box's side it is joined: side by side, or one point where it is narrow."""
+    """Return for (arrow, box, outgoing) how far from the middle of its side it joins the box: all in one point where there is no room."""
     place = {key: number for row in layers.rows for number, key in enumerate(row)}
     found: dict[tuple[int, Key, bool], float] = {}
     for outgoing, joined in ((True, layers.after), (False, layers.before)):
@@ -174,7 +178,7 @@ def _across(layers: _Layers, ports: Mapping[tuple[int, Key, bool], float]) -> di
     """Return the middle of each box and lane across the arrows."""
     middle: dict[Key, float] = {}
     for row in layers.rows:
-        _pack(row, layers, {key: (0.0, 1.0) for key in row}, middle)
+        _pack(row, layers, dict.fromkeys(row, (0.0, 1.0)), middle)
     sweeps = max(4, min(_SETTLING, 200_000 // len(layers.broad)))
     for sweep in range(sweeps):
         down, late = sweep % 2 == 0, sweep > sweeps // 3

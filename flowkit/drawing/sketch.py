@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from flowkit import graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 Kind: TypeAlias = Literal["chat", "flow", "call", "set"]
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from flowkit import printable
 from flowkit.drawing.layout import Layout, Point, Size, arrange
-from flowkit.drawing.sketch import INPUTS, OUTPUTS, Arrow, Box, Sketch
+from flowkit.drawing.sketch import INPUTS, OUTPUTS, Arrow, Sketch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 Direction: TypeAlias = Literal["auto", "right", "down"]
 
@@ -86,7 +88,7 @@ def svg(sketch: Sketch, *, direction: Direction = "auto") -> str:
     rows = _rows(columns, width - 2 * _MARGIN)
     left = (width - placed.layout.size[0]) / 2
     below = top + placed.layout.size[1] + 30
-    height = below + 20 * len(rows) + _MARGIN - 12
+    height = below + 20 * len(rows)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}" '
         f'role="img" font-family="{escape(_FONTS)}">',
@@ -147,7 +149,8 @@ def _label(name: str, lines: Sequence[str]) -> _Label:
 
 def _wrapped(text: str) -> list[str]:
     """Break a line between words where it is too long; what does not fit into the last line is cut with an ellipsis."""
-    rows, rest = [], text
+    rows: list[str] = []
+    rest = text
     while printable.width(rest) > _COLUMNS and len(rows) < _LINES - 1:
         fitting = printable.clip(rest, _COLUMNS, ellipsis="")
         cut = max(fitting.rfind(" "), fitting.rfind(",") + 1, fitting.rfind("."))
@@ -220,7 +223,8 @@ def _arrow(arrow: Arrow, route: Sequence[Point], *, right: bool) -> str:
     back, side = _HEAD, _HEAD / 2.2
     wings = ((x - back, y - side), (x - back, y + side)) if right else ((x - side, y - back), (x + side, y - back))
     dashes = f' stroke-dasharray="{_DASHES[arrow.style]}"' if _DASHES[arrow.style] else ""
-    return f'<g class="arrow"><path class="line" d="{path}"{dashes}/><path class="head" d="M{_at((x, y))}L{_at(wings[0])}L{_at(wings[1])}Z"/></g>'
+    head = f"M{_at((x, y))}L{_at(wings[0])}L{_at(wings[1])}Z"
+    return f'<g class="arrow"><path class="line" d="{path}"{dashes}/><path class="head" d="{head}"/></g>'
 
 
 def _legend(sketch: Sketch) -> list[tuple[float, str]]:

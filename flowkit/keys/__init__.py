@@ -5,11 +5,14 @@ From these tables come the parser's check for unknown keys, the JSON Schema for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from flowkit.keys import file, params, step
 from flowkit.keys.params import RESERVED_PARAMS
 from flowkit.keys.shapes import Key, Shape, StepKind, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TABLES: Mapping[str, Table] = {
     t.name: t

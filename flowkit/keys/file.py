@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowkit.keys.shapes import (
+    ABOUT,
     ANY,
     BOOLEAN,
     COUNT,
@@ -38,7 +39,7 @@ FLOW = Table(
     (
         Key("flowkit", Shape("words", of_words=("1",)), "Marks the file and the version of its format.", "flowkit: 1", required=True),
         Key("name", WORD, "What the flow is called. Default: the file's name without `.flow.yaml`.", "name: support-triage"),
-        Key("description", WORD, "What the flow is for.", "description: Answer a ticket."),
+        Key("description", ABOUT, "What the flow is for.", "description: Answer a ticket."),
         Key(
             "types",
             map_of(either(TYPE, FIELDS)),
@@ -155,7 +156,7 @@ VALUE = Table(
     "A value with its type",
     "The long form of an entry of `values`. A mapping with other keys is the constant itself.",
     (
-        Key("type", TYPE, "Its type; without it the type is inferred.", "type: list(string)"),
+        Key("type", either(TYPE, FIELDS), "Its type; without it the type is inferred.", "type: list(string)"),
         Key("value", ANY, "The constant.", "value: [Italian, French]"),
         Key(
             "file",
@@ -172,7 +173,7 @@ FIELD = Table(
     "A mapping whose keys are all among these is the long form of a field; any other mapping is a nested record.",
     (
         Key("type", TYPE, "The type of the field.", "type: enum(formal | friendly)", required=True),
-        Key("description", WORD, "What the field holds; models read it.", "description: what was typed"),
+        Key("description", ABOUT, "What the field holds; models read it.", "description: what was typed"),
         Key("default", ANY, "The value where none is given; it has the field's type.", "default: friendly"),
         Key("examples", list_of(ANY), "Values that fit.", "examples: [friendly]"),
         Key("pattern", WORD, "A regular expression that the text must hold.", "pattern: ^[A-Z]{2}$"),
@@ -198,6 +199,7 @@ FIELD = Table(
         "nullable": "a value that may be null: `string | null`",
         "properties": "a nested record is a mapping of its fields, or a named type",
     },
+    lacking="write type: string; a record of fields with such names needs a name under `types`",
 )
 
 MODEL_TABLE = Table(

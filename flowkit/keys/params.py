@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from flowkit.keys.shapes import ANY, BOOLEAN, COUNT, WORD, Key, Shape, Table, either, integer, map_of, number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Keys of a request body that flowkit writes itself: the way out.
 RESERVED_PARAMS: Mapping[str, str] = {
@@ -18,6 +21,11 @@ RESERVED_PARAMS: Mapping[str, str] = {
     "functions": "write `tools: [pkg.mod:function]` on the step",
     "function_call": "write `tools: [pkg.mod:function]` on the step",
 }
+
+#: What only some servers know, so that it is no slip.
+SERVER_PARAMS = frozenset(
+    ("top_k", "min_p", "top_a", "typical_p", "repetition_penalty", "repeat_penalty", "length_penalty", "min_tokens", "num_ctx", "thinking")
+)
 
 PARAMS = Table(
     "params",
@@ -52,6 +60,6 @@ PARAMS = Table(
         Key("moderation", Shape("map", (ANY,)), "Judge what is said on the way.", "moderation: {model: …}"),
         Key("extra_body", Shape("map", (ANY,)), "Parameters that only some servers know.", "extra_body: {top_k: 40}"),
     ),
-    meant={"max_output_tokens": "max_completion_tokens", "stop_sequences": "stop", "effort": "reasoning_effort"},
+    meant={"random_seed": "seed", "max_output_tokens": "max_completion_tokens", "stop_sequences": "stop", "effort": "reasoning_effort"},
     hints=RESERVED_PARAMS,
 )

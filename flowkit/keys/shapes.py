@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 StepKind = Literal["chat", "flow", "call", "set"]
 
@@ -16,6 +18,7 @@ ShapeKind = Literal[
     "text",  # a Jinja template
     "expression",  # a bare Jinja expression, or a number, boolean, null, list or mapping that stands for itself
     "type",  # a type in the grammar
+    "fields",  # a mapping of fields: a record
     "duration",  # 30s, 5m, 2h, 7d, 500ms or seconds
     "boolean",
     "integer",
@@ -78,10 +81,13 @@ def number(least: float | None = None, most: float | None = None, *, above: bool
 
 
 ANY, WORD, NAME, PATH = Shape("any"), Shape("word"), Shape("name"), Shape("path")
+#: Words that may be none.
+ABOUT = Shape("word", min=0)
 TEXT, EXPRESSION, TYPE = Shape("text"), Shape("expression"), Shape("type")
 DURATION, BOOLEAN = Shape("duration"), Shape("boolean")
 COUNT = integer(1)
-FIELDS = map_of(either(TYPE, table("field"), Shape("map", (ANY,))))
+#: The fields of a record, by name.
+FIELDS = Shape("fields")
 MODEL = either(WORD, list_of(WORD))
 CONTENT = either(TEXT, list_of(table("part")))
 EXAMPLES = either(list_of(table("example")), PATH)
@@ -112,12 +118,21 @@ class Table:
     meant: Mapping[str, str] = field(default_factory=dict)
     #: Words without a key of their own: the way out.
     hints: Mapping[str, str] = field(default_factory=dict)
+    #: The way out when a required key is missing; empty: as in its example.
+    lacking: str = ""
     #: Exactly one key stands there.
     single: bool = False
 
     def get(self, name: str) -> Key | None:
         """Return the key of that name."""
         return next((key for key in self.keys if key.name == name), None)
+
+    def __getitem__(self, name: str) -> Key:
+        """Return the key of a name that the table has."""
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the keys, in order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from flowkit.keys.shapes import (
     ANY,
     BOOLEAN,
@@ -29,7 +31,12 @@ from flowkit.keys.shapes import (
     words,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _CHAT: tuple[StepKind, ...] = ("chat",)
+#: The keys that make a step what it is: exactly one of them stands there.
+MAKERS: Mapping[str, StepKind] = {"messages": "chat", "prompt": "chat", "uses": "flow", "call": "call", "set": "set"}
 
 STEP = Table(
     "step",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flowkit.errors import Place
-from flowkit.parser.reading import Reading
 from flowkit.parser.shapes import is_empty
 from flowkit.parser.values import BAD, finite
 from flowkit.source import Mapping, Node, Sequence
@@ -33,6 +30,12 @@ from flowkit.types.algebra import (
     union,
 )
 from flowkit.types.validators import FieldError, Invalid, Validator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowkit.errors import Place
+    from flowkit.parser.reading import Reading
 
 
 def data(r: Reading, type_: Type, node: Node, what: str, code: str) -> Any:
@@ -145,5 +148,3 @@ def _join(a: Type, b: Type) -> Type:
             others = {f.name: f.type for f in b.fields}
             return Record(tuple(Field(f.name, _join(f.type, others[f.name])) for f in a.fields))
     return ANY
-
-

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from flowkit.errors import Problems
+from flowkit.functions import LoadFailed
 from flowkit.keys import TABLES
 from flowkit.parser import files
 from flowkit.parser.data import data
@@ -16,12 +17,13 @@ from flowkit.parser.shapes import is_empty, shown
 from flowkit.parser.values import BAD, value_of
 from flowkit.source import Mapping, Node, Scalar, Sequence
 from flowkit.spelling import did_you_mean, nearest
-from flowkit.types import annotations, grammar, schemas
+from flowkit.types import grammar
 from flowkit.types.algebra import (
     ANY,
     MISSING,
     Field,
     List,
+    Map,
     Record,
     Ref,
     String,
@@ -31,13 +33,18 @@ from flowkit.types.algebra import (
     nullable,
     union,
 )
+from flowkit.types.annotations import type_of_class
+from flowkit.types.imported import SchemaUnsupported, from_json_schema
 from flowkit.types.validators import pattern_error
+from flowkit.types.wording import spell
 
 _OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _FOREIGN = re.compile(r"([^\s#]+\.ya?ml)(?:#(.*))?")
 _LONG = TABLES["field"]
 #: Names inside each other before a name is left to be looked up when it is needed.
 _DEEP = 40
+#: Types in a type before it is referred to by its name: written out again at each mention it would grow without bounds.
+_LARGE = 200
 
 
 class Types:
@@ -50,6 +57,8 @@ class Types:
         self.defining: list[str] = []
         #: Names that something else than their own definition speaks of.
         self.used: set[str] = set()
+        #: Names that stand inside themselves.
+        self.circular: set[str] = set()
 
     def define_all(self) -> None:
         """Read all names, and report what no value could have."""
@@ -58,7 +67,7 @@ class Types:
             if name in grammar.KEYWORDS or name == "Message":
                 hint = "write another name, such as 'My" + name.capitalize() + "'"
                 self.r.error("reserved-name", key.place(), f"{name!r} is a word of the grammar and cannot name a type", hint)
-            elif field_name(self.r, key, "a type") and endless(Ref(name, self.done)):
+            elif field_name(self.r, key, "a type") and name in self.circular and endless(Ref(name, self.done)):
                 hint = "make the field that leads back optional, or a list"
                 self.r.error("endless-type", key.place(), f"a value of the type {name!r} would contain itself without an end", hint)
                 self.done[name] = ANY
@@ -77,9 +86,13 @@ class Types:
             return None
         if not self.defining or self.defining[-1] != name:
             self.used.add(name)
-        if name not in self.done and (name in self.defining or len(self.defining) >= _DEEP):
+        if name in self.defining:
+            self.circular.add(name)
             return Ref(name, self.done)
-        return self.define(name)
+        if name not in self.done and len(self.defining) >= _DEEP:
+            return Ref(name, self.done)
+        found = self.define(name)
+        return Ref(name, self.done) if _size(found) > _LARGE else found
 
     def _definition(self, name: str, node: Node) -> Type:
         what = f"the type {name!r}"
@@ -103,12 +116,11 @@ class Types:
         if self.r.load_object is None:
             return ANY
         try:
-            return annotations.type_of_class(self.r.load_object(node.text, self.r.file.path, self.r.project.root))
-        except (ImportError, AttributeError) as error:
-            self.r.error("unknown-object", node.place(), f"{node.text!r} cannot be loaded: {error}")
-        except (TypeError, ValueError) as error:
-            self.r.error("unsupported-type", node.place(), f"{node.text!r} is no type that a flow can have: {error}")
-        return ANY
+            return type_of_class(self.r.load_object(node.text, self.r.file.path))
+        except LoadFailed as failed:
+            hint = did_you_mean(node.text.rpartition(":")[2], failed.names)
+            self.r.error(failed.code, node.place(), failed.message, hint)
+            return ANY
 
     def _schema(self, node: Scalar, name: str) -> Type:
         path = files.find(self.r, node)
@@ -119,8 +131,8 @@ class Types:
             self.r.error("unsupported-schema", node.place(), f"{node.text!r} holds no JSON Schema: that is an object")
             return ANY
         try:
-            return schemas.from_json_schema(schema, name=name, table={})
-        except schemas.SchemaUnsupported as error:
+            return from_json_schema(schema, name=name, table={})
+        except SchemaUnsupported as error:
             message = f"the JSON Schema {node.text!r} says at {error.pointer or '/'}: {error.message}"
             self.r.error("unsupported-schema", node.place(), message)
             return ANY
@@ -161,7 +173,7 @@ class Types:
             self.r.error("empty-value", node.place(), f"{what} has no type", "write string, integer, list(string), …")
             return ANY, ""
         if not isinstance(node, Scalar):
-            hint = "write list(T), or enum(a | b)" if isinstance(node, Sequence) else None
+            hint = "write list(T), or enum(a | b)" if isinstance(node, Sequence) else "give the record a name under `types`"
             self.r.error("type-syntax", node.place(), f"{what} must have a type, not {shown(node)}", hint)
             return ANY, ""
         try:
@@ -218,7 +230,11 @@ class Types:
     def _long_field(self, name: str, node: Mapping, *, optional: bool, what: str) -> Field:
         found = entries(self.r, node, _LONG, what)
         type_ = self.expression(found["type"].value, what) if "type" in found else ANY
-        read = {k: value_of(self.r, _shape(k), f.value, f"{k!r} of {what}") for k, f in found.items() if k not in ("type", "default", "examples")}
+        read = {
+            k: value_of(self.r, _LONG[k].shape, f.value, f"{k!r} of {what}")
+            for k, f in found.items()
+            if k not in ("type", "default", "examples")
+        }
         type_ = self._bounded(type_, found, {k: v for k, v in read.items() if v is not BAD}, what)
         wanted = nullable(type_) if optional else type_
         default: Any = MISSING
@@ -237,7 +253,7 @@ class Types:
         if found is None:
             return ()
         if not isinstance(found.value, Sequence):
-            value_of(self.r, _shape("examples"), found.value, f"'examples' of {what}")
+            value_of(self.r, _LONG["examples"].shape, found.value, f"'examples' of {what}")
             return ()
         values = (data(self.r, type_, item, f"an example of {what}", "invalid-example") for item in found.value.items)
         return tuple(value for value in values if value is not BAD)
@@ -253,7 +269,7 @@ class Types:
             bounded = _with(type_, key, read[key])
             if bounded is None:
                 wanted = "text" if key == "pattern" else "a list"
-                message = f"{key!r} bounds {wanted}, and {what} is {grammar.spell(type_)}"
+                message = f"{key!r} bounds {wanted}, and {what} is {spell(type_)}"
                 self.r.error("misplaced-key", found[key].place, message)
             else:
                 type_ = bounded
@@ -262,10 +278,17 @@ class Types:
         return type_
 
 
-def _shape(key: str) -> Any:
-    found = _LONG.get(key)
-    assert found is not None
-    return found.shape
+def _size(type_: Type) -> int:
+    match type_:
+        case Record():
+            return 1 + sum(_size(field.type) for field in type_.fields)
+        case List():
+            return 1 + _size(type_.item)
+        case Map():
+            return 1 + _size(type_.value)
+        case Union():
+            return 1 + sum(map(_size, type_.members))
+    return 1
 
 
 def _with(type_: Type, key: str, value: Any) -> Type | None:

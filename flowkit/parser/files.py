@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os.path
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowkit import project, source
-from flowkit.errors import Place
-from flowkit.parser.reading import Reading
 from flowkit.parser.values import BAD
 from flowkit.project import PathRefused
 from flowkit.source import Document, Scalar, SourceFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flowkit.errors import Place
+    from flowkit.parser.reading import Reading
 
 _CODES = {
     "escape": "path-escape",

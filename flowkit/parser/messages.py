@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowkit.chat import ROLES
-from flowkit.errors import Place
 from flowkit.keys import TABLES, Table
 from flowkit.parser import files
 from flowkit.parser.data import data, fits
@@ -18,6 +17,9 @@ from flowkit.spec import ExampleSpec, MessageSpec, PartSpec, Text
 from flowkit.spelling import nearest
 from flowkit.types.algebra import ANY, STRING, Field, Record, String, Type
 
+if TYPE_CHECKING:
+    from flowkit.errors import Place
+
 _MESSAGE, _PART, _EXAMPLE = TABLES["message"], TABLES["part"], TABLES["example"]
 #: Which roles may hold more than text.
 _RICH = ("user",)
@@ -29,7 +31,9 @@ def messages(r: Reading, node: Node, where: str) -> tuple[MessageSpec, ...]:
         r.error("empty-value", node.place(), f"'messages' of {where} is empty", "write a list: - user: …")
         return ()
     if isinstance(node, Scalar):
-        r.error("wrong-type", node.place(), f"'messages' of {where} must be a list, not {shown(node)}", "for one user message write prompt: …")
+        r.error(
+            "wrong-type", node.place(), f"'messages' of {where} must be a list, not {shown(node)}", "for one user message write prompt: …"
+        )
         return ()
     if isinstance(node, Mapping):
         keys = [key.text for key, _ in own(node)]
@@ -72,7 +76,9 @@ def _role_and_content(r: Reading, node: Mapping, what: str) -> list[MessageSpec]
         message = f"{what} has the unknown role {written!r} (did you mean {meant!r}?); and its key is the role itself"
         r.error("role-as-value", role.place(), message, f"write {ours}")
     else:
-        r.error("role-as-value", key.place(), f"{what} writes its role as a value; here the role is the key", f"write {ours}, without 'content'")
+        r.error(
+            "role-as-value", key.place(), f"{what} writes its role as a value; here the role is the key", f"write {ours}, without 'content'"
+        )
     content = node.get("content")
     if content is None or meant is None:
         return []
@@ -83,15 +89,19 @@ def _role_and_content(r: Reading, node: Mapping, what: str) -> list[MessageSpec]
 def _content(r: Reading, role: str, found: Found, where: str) -> MessageSpec | None:
     key, node = found.written, found.value
     if role == "history":
-        history = expression(r, node, f"'history' of {where}")
-        return MessageSpec("history", key, history=history) if history is not None else None
+        return MessageSpec("history", key, history=expression(r, node, f"'history' of {where}"))
     if isinstance(node, Sequence):
         if not node.items and r.complete:
             r.error("empty-value", node.place(), f"{role!r} of {where} is empty")
         parts = [part for item in node.items for part in _part(r, item, f"a part of {role!r} of {where}")]
         for part in parts:
             if part.kind != "text" and role not in _RICH:
-                r.error("misplaced-key", part.node.place(), f"{role!r} of {where} may hold only text, not {part.kind!r}", "give it in a user message")
+                r.error(
+                    "misplaced-key",
+                    part.node.place(),
+                    f"{role!r} of {where} may hold only text, not {part.kind!r}",
+                    "give it in a user message",
+                )
         return MessageSpec(role, key, parts=tuple(parts)) if parts else None
     content = text(r, node, f"{role!r} of {where}")
     return MessageSpec(role, key, text=content) if content else None
@@ -138,7 +148,12 @@ def examples(r: Reading, node: Node, output: Type, where: str) -> tuple[ExampleS
         return _from_file(r, node, output)
     if not isinstance(node, Sequence) or (not node.items and r.complete):
         what = "nothing" if isinstance(node, Sequence) or is_empty(node) else shown(node)
-        r.error("wrong-type", node.place(), f"'examples' of {where} must be a list of pairs or a jsonl file, not {what}", "write - {user: …, assistant: …}")
+        r.error(
+            "wrong-type",
+            node.place(),
+            f"'examples' of {where} must be a list of pairs or a jsonl file, not {what}",
+            "write - {user: …, assistant: …}",
+        )
         return ()
     found = (_example(r, item, output, f"an example of {where}") for item in node.items)
     return tuple(example for example in found if example is not None)
@@ -163,9 +178,9 @@ def _answer(r: Reading, node: Node, output: Type, what: str) -> Any:
     template = text(r, node, f"'assistant' of {what}")
     if template is None:
         return BAD
-    if "{{" not in template.value and "{%" not in template.value and data(r, output, node, f"the answer in {what}", "invalid-example") is BAD:
-        return BAD
-    return template
+    if any(mark in template.value for mark in ("{{", "{%", "{#")):
+        return template
+    return data(r, output, node, f"the answer in {what}", "invalid-example")
 
 
 _PAIR = Record((Field("user", STRING), Field("assistant", ANY)))

@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 from flowkit.config.settings import address
-from flowkit.keys import RESERVED_PARAMS, SECRET_HINT, TABLES, Key, Table
-from flowkit.parser.modifiers import cache, retry, timeout
-from flowkit.parser.reading import Found, Reading, entries, looks_secret, own
-from flowkit.parser.shapes import is_empty, shown
-from flowkit.parser.values import BAD, finite, value_of
+from flowkit.keys import RESERVED_PARAMS, TABLES, Table
+from flowkit.keys.params import SERVER_PARAMS
+from flowkit.parser.modifiers import retry, timeout
+from flowkit.parser.reading import Found, Reading, entries, is_mapping, is_secret, looks_secret, own, refuse_secret
+from flowkit.parser.values import BAD, finite, key_value, value_of
 from flowkit.source import Mapping, Node, Scalar, Sequence
 from flowkit.spec import DefaultsSpec, LimitsSpec, ModelSpec
 from flowkit.spelling import nearest
@@ -18,24 +18,6 @@ from flowkit.spelling import nearest
 _PARAMS, _MODEL, _LIMITS, _DEFAULTS = TABLES["params"], TABLES["model"], TABLES["limits"], TABLES["defaults"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
-
-
-def key_of(table: Table, name: str) -> Key:
-    """Return a key that the table is known to have."""
-    found = table.get(name)
-    assert found is not None
-    return found
-
-
-def is_mapping(r: Reading, node: Node, what: str) -> Mapping | None:
-    """Return the node as a mapping, or None when it is none, which is reported."""
-    if isinstance(node, Mapping):
-        return node
-    if is_empty(node):
-        r.error("empty-value", node.place(), f"{what} is empty", "write a mapping below it, or leave the key out")
-    else:
-        r.error("wrong-type", node.place(), f"{what} must be a mapping, not {shown(node)}")
-    return None
 
 
 # -- parameters --------------------------------------------------------------------------------------------
@@ -52,7 +34,7 @@ def params(r: Reading, node: Node, where: str) -> tuple[dict[str, Any], dict[str
         name = key.text
         known = _PARAMS.get(name)
         if known is None:
-            _unknown_param(r, key, where)
+            _unknown_param(r, key, value, where)
         elif name == "extra_body":
             _extra_body(r, mapping, value, values, keys, where)
         elif isinstance(value, Scalar) and value.value is None and value.text:
@@ -64,14 +46,18 @@ def params(r: Reading, node: Node, where: str) -> tuple[dict[str, Any], dict[str
     return values, keys
 
 
-def _unknown_param(r: Reading, key: Scalar, where: str) -> None:
+def _unknown_param(r: Reading, key: Scalar, value: Node, where: str) -> None:
     name = key.text
+    if is_secret(r, key, value, where):
+        return
     if name in RESERVED_PARAMS:
         r.error("reserved-param", key.place(), f"{name!r} has no place under 'params' of {where}", RESERVED_PARAMS[name])
         return
-    meant = _PARAMS.meant.get(name) or nearest(name, _PARAMS.names())
+    meant = None if name in SERVER_PARAMS else _PARAMS.meant.get(name) or nearest(name, _PARAMS.names())
     hint = f"did you mean {meant!r}?" if meant else f"if the server knows it: extra_body: {{{name}: …}}"
-    r.error("unknown-param", key.place(), f"unknown parameter {name!r} in {where}; what only some servers know stands under extra_body", hint)
+    r.error(
+        "unknown-param", key.place(), f"unknown parameter {name!r} in {where}; what only some servers know stands under extra_body", hint
+    )
 
 
 def _extra_body(r: Reading, params_: Mapping, node: Node, values: dict[str, Any], keys: dict[str, Scalar], where: str) -> None:
@@ -81,11 +67,18 @@ def _extra_body(r: Reading, params_: Mapping, node: Node, values: dict[str, Any]
     extra: dict[str, Any] = {}
     for entry in mapping.entries:
         name = entry.key.text
+        if is_secret(r, entry.key, entry.value, f"'extra_body' of {where}"):
+            continue
         if name in RESERVED_PARAMS:
             message = f"{name!r} has no place under 'extra_body' of {where}"
             r.error("reserved-param", entry.key.place(), message, RESERVED_PARAMS[name])
         elif params_.key(name) is not None:
-            r.error("duplicate-param", entry.key.place(), f"{name!r} stands under 'params' and under 'extra_body' of {where}", "delete one of them")
+            r.error(
+                "duplicate-param",
+                entry.key.place(),
+                f"{name!r} stands under 'params' and under 'extra_body' of {where}",
+                "delete one of them",
+            )
         elif (value := finite(r, entry.value, f"{name!r}")) is not BAD:
             extra[name], keys[name] = value, entry.key
     values["extra_body"] = extra
@@ -96,7 +89,7 @@ def _extra_body(r: Reading, params_: Mapping, node: Node, values: dict[str, Any]
 
 def model_names(r: Reading, node: Node, where: str) -> tuple[Scalar, ...]:
     """Return the names under `model`, in order of fallback."""
-    if value_of(r, key_of(_DEFAULTS, "model").shape, node, f"'model' of {where}") is BAD:
+    if value_of(r, _DEFAULTS["model"].shape, node, f"'model' of {where}") is BAD:
         return ()
     names = [item for item in node.items if isinstance(item, Scalar)] if isinstance(node, Sequence) else [node]
     return tuple(name for name in names if isinstance(name, Scalar) and _is_model(r, name))
@@ -104,7 +97,11 @@ def model_names(r: Reading, node: Node, where: str) -> tuple[Scalar, ...]:
 
 def _is_model(r: Reading, name: Scalar) -> bool:
     if "{" in name.text or any(char.isspace() for char in name.text):
-        hint = "the model is the same in every run; another one is chosen by an alias" if "{{" in name.text else "write provider/model, or an alias"
+        hint = (
+            "the model is the same in every run; another one is chosen by an alias"
+            if "{{" in name.text
+            else "write provider/model, or an alias"
+        )
         r.error("invalid-model", name.place(), f"{name.text!r} is no name of a model", hint)
         return False
     return True
@@ -130,7 +127,7 @@ def models(r: Reading, node: Node) -> dict[str, ModelSpec]:
 def _alias(r: Reading, key: Scalar, node: Node) -> ModelSpec | None:
     what = f"the model {key.text!r}"
     if not isinstance(node, Mapping):
-        name = value_of(r, key_of(_MODEL, "model").shape, node, what)
+        name = value_of(r, _MODEL["model"].shape, node, what)
         return ModelSpec(key.text, key, name, {}, node) if name is not BAD and isinstance(node, Scalar) and _is_model(r, node) else None
     found = entries(r, node, _MODEL, what)
     settings: dict[str, Any] = {}
@@ -153,16 +150,21 @@ def _setting(r: Reading, name: str, found: Found, what: str) -> Any:
             return _table(r, node, TABLES[name], what)
         case "headers":
             return _headers(r, node, what)
-    value = value_of(r, key_of(_MODEL, name).shape, node, what)
+    value = value_of(r, _MODEL[name].shape, node, what)
     if value is BAD or not isinstance(node, Scalar):
         return BAD
     if name == "base_url":
         return _address(r, node, what)
     if name == "api_key_env" and not _VARIABLE.fullmatch(value):
         # Not repeated: people paste the key itself here.
-        r.secrets.add(value)
+        r.secrets.append(node)
         code = "inline-secret" if looks_secret(value) else "invalid-name"
-        r.error(code, found.place, f"{what} must be the name of an environment variable", "such as MY_API_KEY; the key itself is never written down")
+        r.error(
+            code,
+            found.place,
+            f"{what} must be the name of an environment variable",
+            "such as MY_API_KEY; the key itself is never written down",
+        )
         return BAD
     return value
 
@@ -171,11 +173,11 @@ def _address(r: Reading, node: Scalar, what: str) -> Any:
     try:
         return address(node.text)
     except ValueError as wrong:
-        secret = "carries" in str(wrong)
-        if secret:
-            r.secrets.add(node.text)
         fact, _, way = str(wrong).partition(": ")
-        r.error("inline-secret" if secret else "invalid-url", node.place(), f"{what} {fact}", way or None)
+        if "carries" in fact:
+            refuse_secret(r, node.place(), node, f"{what} {fact}", way)
+        else:
+            r.error("invalid-url", node.place(), f"{what} {fact}", way or None)
         return BAD
 
 
@@ -186,14 +188,14 @@ def _headers(r: Reading, node: Node, what: str) -> Any:
         name, value = entry.key.text, entry.value
         if isinstance(value, Mapping):
             found = entries(r, value, TABLES["header"], f"the header {name!r}")
-            env = value_of(r, key_of(TABLES["header"], "env").shape, found["env"].value, f"'env' of {name!r}") if "env" in found else BAD
+            env = value_of(r, TABLES["header"]["env"].shape, found["env"].value, f"'env' of {name!r}") if "env" in found else BAD
             if env is not BAD:
                 values[name] = {"env": env}
         elif isinstance(value, Scalar) and value.text and (_SECRET_HEADER.search(name) or looks_secret(value.text)):
-            r.secrets.add(value.text)
-            r.error("inline-secret", entry.key.place(), f"the header {name!r} holds a secret, and a flow file is shared", "write {env: VARIABLE}")
+            message = f"the header {name!r} holds a secret, and a flow file is shared"
+            refuse_secret(r, entry.key.place(), value, message, "write {env: VARIABLE}")
         else:
-            read = value_of(r, key_of(_MODEL, "model").shape, value, f"the header {name!r}")
+            read = value_of(r, _MODEL["model"].shape, value, f"the header {name!r}")
             if read is not BAD:
                 values[name] = read
     return values
@@ -204,7 +206,7 @@ def _table(r: Reading, node: Node, table: Table, what: str) -> Any:
     if mapping is None:
         return BAD
     found = entries(r, mapping, table, what)
-    values = {name: value_of(r, key_of(table, name).shape, each.value, f"{name!r} of {what}") for name, each in found.items()}
+    values = {name: value_of(r, table[name].shape, each.value, f"{name!r} of {what}") for name, each in found.items()}
     return {name: value for name, value in values.items() if value is not BAD}
 
 
@@ -218,15 +220,14 @@ def defaults(r: Reading, node: Node) -> DefaultsSpec:
         return DefaultsSpec()
     found = entries(r, mapping, _DEFAULTS, "'defaults'")
     values, keys = params(r, found["params"].value, "'defaults'") if "params" in found else ({}, {})
-    parallel = value_of(r, key_of(_DEFAULTS, "max_parallel").shape, found["max_parallel"].value, "'max_parallel'") if "max_parallel" in found else BAD
     return DefaultsSpec(
         model=model_names(r, found["model"].value, "'defaults'") if "model" in found else (),
         params=values,
         param_keys=keys,
         timeout=timeout(r, found.get("timeout"), "'defaults'"),
         retry=retry(r, found.get("retry"), "'defaults'"),
-        cache=cache(r, found.get("cache"), "'defaults'"),
-        max_parallel=None if parallel is BAD else parallel,
+        cache=key_value(r, found, _DEFAULTS, "cache", "'defaults'"),
+        max_parallel=key_value(r, found, _DEFAULTS, "max_parallel", "'defaults'"),
     )
 
 
@@ -238,7 +239,7 @@ def limits(r: Reading, node: Node) -> LimitsSpec:
     found = entries(r, mapping, _LIMITS, "'limits'")
     values: dict[str, Any] = {}
     for name, each in found.items():
-        value = value_of(r, key_of(_LIMITS, name).shape, each.value, f"{name!r} of 'limits'")
+        value = value_of(r, _LIMITS[name].shape, each.value, f"{name!r} of 'limits'")
         if value is not BAD:
             values[name] = value
     return LimitsSpec(**values)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
 from flowkit.keys import RESERVED_NAMES
-from flowkit.parser.reading import Reading
 from flowkit.source import Node, Scalar
+
+if TYPE_CHECKING:
+    from flowkit.parser.reading import Reading
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 #: Words that Jinja reads as something else than a name.
@@ -47,7 +50,9 @@ def field_name(r: Reading, key: Scalar, what: str) -> str | None:
         fixed = f"_{fixed}"
     hint = "a name has letters, digits and _, and does not begin with a digit"
     fixed = fixed.lstrip("_") if fixed.startswith("__") else fixed
-    r.error("invalid-name", key.place(), f"{name!r} cannot be the name of {what}{_strange(name)}", f"write {fixed!r}; {hint}" if fixed else hint)
+    r.error(
+        "invalid-name", key.place(), f"{name!r} cannot be the name of {what}{_strange(name)}", f"write {fixed!r}; {hint}" if fixed else hint
+    )
     return None
 
 
@@ -78,10 +83,10 @@ def _reserved(r: Reading, name: Scalar, what: str) -> bool:
 
 
 def fixed_name(name: str) -> str:
-    """Return the name with everything else than letters, digits and _ replaced; empty when nothing is left."""
+    """Return the name with everything else than letters, digits and _ replaced; empty when a letter has no plain form."""
     plain = unicodedata.normalize("NFKD", name)
     plain = "".join(char for char in plain if not unicodedata.combining(char) and char.isprintable())
-    return re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_") if plain.isascii() or re.search("[A-Za-z]", plain) else ""
+    return "" if any(char.isalnum() and not char.isascii() for char in plain) else re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_")
 
 
 def _strange(name: str) -> str:

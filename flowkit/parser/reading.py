@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flowkit.errors import Place, Problems
 from flowkit.keys import SECRET_HINT, SECRET_KEYS, Key, Table
-from flowkit.project import Project
-from flowkit.parser.shapes import admits
+from flowkit.parser.shapes import admits, is_empty, shown
 from flowkit.source import Mapping, Node, Scalar, SourceFile
 from flowkit.spelling import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from flowkit.errors import Place, Problems
+    from flowkit.project import Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,11 @@ class Reading:
     file: SourceFile
     project: Project
     problems: Problems
-    #: Gives the object behind `pkg.mod:name`, looked for from the file and the root.
-    load_object: Callable[[str, Path, Path], object] | None = None
+    #: Gives the object behind `pkg.mod:name` for the file that names it; raises LoadFailed.
+    load_object: Callable[[str, Path], object] | None = None
     complete: bool = True
-    #: Texts that no problem may show.
-    secrets: set[str] = field(default_factory=set)
+    #: What no problem may show.
+    secrets: list[Scalar] = field(default_factory=list)
     #: Readers of other files of types, by path; of the package `parser` alone.
     others: dict[Path, Any] = field(default_factory=dict)
 
@@ -40,13 +43,26 @@ class Reading:
         self.problems.warning(code, place, message, hint)
 
     def hide_secrets(self) -> None:
-        """Take the secrets that were found out of every source line that a problem shows."""
-        for i, problem in enumerate(self.problems.found):
-            source = problem.place.source
-            for secret in self.secrets:
-                source = source.replace(secret, "***")
-            if source != problem.place.source:
-                self.problems.found[i] = replace(problem, place=replace(problem.place, source=source))
+        """Take the secrets that were found out of the lines that problems show, those of later readers too."""
+        masked = list(self.file.lines)
+        for secret in self.secrets:
+            if secret.file is self.file:
+                for row in range(secret.line - 1, secret.end_line):
+                    start = secret.column - 1 if row == secret.line - 1 else 0
+                    end = secret.end_column - 1 if row == secret.end_line - 1 else len(masked[row])
+                    masked[row] = masked[row][:start] + _MASKED.sub("*", masked[row][start:end]) + masked[row][end:]
+        if not self.secrets:
+            return
+        # The tree is frozen for everyone else; but whoever reports something on these lines shows them as they stand here.
+        object.__setattr__(self.file, "lines", tuple(masked))
+        for at, problem in enumerate(self.problems.found):
+            place = problem.place
+            if place.path == self.file.shown and 0 < place.line <= len(masked):
+                self.problems.found[at] = replace(problem, place=replace(place, source=masked[place.line - 1]))
+
+
+#: Quotes and backslashes stay, since columns are counted by them.
+_MASKED = re.compile(r"[^\s'\"\\]")
 
 
 # -- mappings ----------------------------------------------------------------------------------------------
@@ -77,57 +93,67 @@ def entries(r: Reading, node: Mapping, table: Table, where: str) -> dict[str, Fo
             found[name] = Found(entry.key, entry.value)
         elif not name.startswith("x-"):
             strange.append((entry.key, entry.value))
+    puzzling = False
     for key, value in strange:
-        meant = _unknown(r, key, value, table, where)
+        meant, explained = _unknown(r, key, value, table, where)
+        puzzling = puzzling or not explained
         if meant is not None and meant.name not in found and admits(meant.shape, value):
             found[meant.name] = Found(key, value)
-    if r.complete:
-        for known in table.keys:
-            if known.required and known.name not in found and not strange:
-                r.error("missing-key", node.place(), f"{where} lacks {known.name!r}", f"write {known.example}")
+    for known in table.keys:
+        # A strange key may be the one that is missing, and what was refused before may have been it.
+        if known.required and known.name not in found and r.complete and not puzzling and not _stands_in(strange, known, table):
+            r.error("missing-key", node.place(), f"{where} lacks {known.name!r}", table.lacking or f"write {known.example}")
     return found
 
 
-def _unknown(r: Reading, key: Scalar, value: Node, table: Table, where: str) -> Key | None:
+def _stands_in(strange: list[tuple[Scalar, Node]], known: Key, table: Table) -> bool:
+    return any(_meant(key.text, table)[0] == known.name for key, _ in strange)
+
+
+def _unknown(r: Reading, key: Scalar, value: Node, table: Table, where: str) -> tuple[Key | None, bool]:
+    """Report a key that the table lacks; return the key that is meant, and whether the report says what to do instead."""
     name = key.text
-    if _secret(r, name, value):
-        r.error("inline-secret", key.place(), f"{name!r} in {where} holds a secret, and a flow file is shared", SECRET_HINT)
-        return None
+    if is_secret(r, key, value, where):
+        return None, True
+    meant, hint = _meant(name, table)
+    others = f"known here: {', '.join(table.names())}; keys of your own begin with 'x-'"
+    r.error("unknown-key", key.place(), f"unknown key {name!r} in {where}", hint or others)
+    return table.get(meant) if meant else None, hint is not None
+
+
+def _meant(name: str, table: Table) -> tuple[str | None, str | None]:
+    """Return the key that a strange one stands for, and the hint that says so."""
     lowered = name.lower().replace("-", "_")
-    hint: str | None = None
-    meant: str | None = None
-    if name in table.hints or lowered in table.hints:
-        hint = table.hints.get(name) or table.hints[lowered]
-    elif lowered in table.meant and lowered not in table.names():
-        meant = table.meant[lowered]
-        hint = f"here it is called {meant!r}"
-    else:
-        meant = nearest(name, table.names())
-        if meant is not None:
-            hint = f"did you mean {meant!r}?"
-        elif (near := nearest(name, table.meant)) is not None:
-            meant = table.meant[near]
-            hint = f"did you mean {meant!r}?"
-        elif table.names():
-            hint = f"known here: {', '.join(table.names())}; keys of your own begin with 'x-'"
-    r.error("unknown-key", key.place(), f"unknown key {name!r} in {where}", hint)
-    return table.get(meant) if meant else None
+    if (hint := table.hints.get(name) or table.hints.get(lowered)) is not None:
+        return None, hint
+    if lowered in table.meant and lowered not in table.names():
+        return table.meant[lowered], f"here it is called {table.meant[lowered]!r}"
+    meant = nearest(name, table.names())
+    if meant is None and (other := nearest(name, table.meant)) is not None:
+        meant = table.meant[other]
+    return meant, f"did you mean {meant!r}?" if meant else None
 
 
 _SECRET_ENDS = ("api_key", "apikey", "secret", "password", "access_token", "auth_token", "secret_key")
 _KEY_TEXT = re.compile(r"(?:sk|pk|rk|gsk|xai|ghp|hf|key)[-_][A-Za-z0-9_-]{16,}")
 
 
-def _secret(r: Reading, name: str, value: Node) -> bool:
-    """Whether a key and its value look like a secret; its text is then kept out of every problem."""
+def is_secret(r: Reading, key: Scalar, value: Node, where: str) -> bool:
+    """Whether a key and its value look like a secret, which is then reported and kept out of every problem."""
     if not isinstance(value, Scalar) or not value.text:
         return False
-    lowered = name.lower().replace("-", "_")
-    named = lowered in SECRET_KEYS and (isinstance(value.value, str) and len(value.text) >= 8 and " " not in value.text)
-    if named or lowered.endswith(_SECRET_ENDS) or looks_secret(value.text):
-        r.secrets.add(value.text)
-        return True
-    return False
+    name = key.text.lower().replace("-", "_")
+    named = name in SECRET_KEYS and isinstance(value.value, str) and len(value.text) >= 8 and " " not in value.text
+    if not named and not name.endswith(_SECRET_ENDS) and not looks_secret(value.text):
+        return False
+    refuse_secret(r, key.place(), value, f"{key.text!r} in {where} holds a secret, and a flow file is shared")
+    return True
+
+
+def refuse_secret(r: Reading, place: Place, value: Scalar, message: str, hint: str = SECRET_HINT) -> None:
+    """Report a secret without showing it."""
+    r.secrets.append(value)
+    r.error("inline-secret", place, message, hint)
 
 
 def looks_secret(text: str) -> bool:
@@ -138,3 +164,14 @@ def looks_secret(text: str) -> bool:
 def own(node: Mapping) -> list[tuple[Scalar, Node]]:
     """Return the entries of a mapping whose names the author chose; those with `x-` are free."""
     return [(entry.key, entry.value) for name, entry in node.named.items() if not name.startswith("x-")]
+
+
+def is_mapping(r: Reading, node: Node, what: str, way: str = "write a mapping below it, or leave the key out") -> Mapping | None:
+    """Return the node as a mapping, or None when it is none, which is reported with the way out."""
+    if isinstance(node, Mapping):
+        return node
+    if is_empty(node):
+        r.error("empty-value", node.place(), f"{what} is empty", way)
+    else:
+        r.error("wrong-type", node.place(), f"{what} must be a mapping, not {shown(node)}", way if isinstance(node, Scalar) else None)
+    return None

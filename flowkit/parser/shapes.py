@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from flowkit.keys import Shape
+from typing import TYPE_CHECKING
+
 from flowkit.source import Mapping, Node, Scalar, Sequence
+
+if TYPE_CHECKING:
+    from flowkit.keys import Shape
 
 
 def admits(shape: Shape, node: Node) -> bool:
@@ -13,7 +17,7 @@ def admits(shape: Shape, node: Node) -> bool:
             return True
         case "either":
             return any(admits(s, node) for s in shape.of)
-        case "table" | "map":
+        case "table" | "map" | "fields":
             return isinstance(node, Mapping)
         case "list":
             return isinstance(node, Sequence)
@@ -71,7 +75,7 @@ def expected(shape: Shape) -> str:
             return joined(shape.of_words)
         case "list":
             return "a list" if shape.of[0].kind in ("any", "either") else f"a list of {_PLURALS.get(shape.of[0].kind, 'entries')}"
-        case "map" | "table":
+        case "map" | "table" | "fields":
             return "a mapping"
         case "either":
             return joined(tuple(dict.fromkeys(expected(s) for s in shape.of)))

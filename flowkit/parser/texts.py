@@ -20,7 +20,7 @@ _PIECES = re.compile(r"\$?\{\{[-+]?\s*(.*?)\s*[-+]?\}\}", re.DOTALL)
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
-def text(r: Reading, node: Node, what: str, *, may_be_empty: bool = False) -> Text | None:
+def text(r: Reading, node: Node, what: str) -> Text | None:
     """Read a template; what is wrong with it as a text is reported, and None when it is none."""
     if is_empty(node):
         r.error("empty-text", node.place(), f"{what} is empty", "write the text behind it, or below it after |")
@@ -32,7 +32,7 @@ def text(r: Reading, node: Node, what: str, *, may_be_empty: bool = False) -> Te
     if not isinstance(node.value, str):
         r.error("not-text", node.place(), f"{what} must be text; YAML reads {node.text} as {_kind(node)}", f'quote it: "{node.text}"')
         return None
-    if not node.text.strip() and not may_be_empty:
+    if not node.text.strip():
         r.error("empty-text", node.place(), f"{what} is empty")
         return None
     if (comment := node.comment) is not None:
@@ -56,23 +56,36 @@ def _dollar(r: Reading, node: Scalar, what: str) -> None:
         r.error("dollar-braces", node.place(at, at + 3), f"{what} holds '${{{{', the braces of another tool", hint)
 
 
-def expression(r: Reading, node: Node, what: str) -> Expr | None:
-    """Read what stands under an expression key; None when that has been reported."""
+def expression(r: Reading, node: Node, what: str) -> Expr:
+    """Read what stands under an expression key; what is wrong is reported and becomes an expression that says nothing."""
     match node:
         case Sequence():
-            items = [expression(r, item, f"an entry of {what}") for item in node.items]
-            return ListOf(tuple(item for item in items if item is not None), node)
+            return ListOf(tuple(expression(r, item, f"an entry of {what}") for item in node.items), node)
         case Mapping():
             return mapping(r, node, [(entry.key, entry.value) for entry in node.entries], what)
     if is_empty(node):
-        r.error("empty-expression", node.place(), f"{what} is empty", "write null if absence is meant")
-        return None
+        r.error("empty-expression", node.place(), f"{what} is empty", "write an expression, or null if absence is meant")
+        return unknown(node)
     if not isinstance(node.value, str):
-        return None if finite(r, node, what) is BAD else Literal_(node.value, node)
+        return unknown(node) if finite(r, node, what) is BAD else Literal_(node.value, node)
     if not node.text.strip():
         r.error("empty-expression", node.place(), f"{what} is empty", "an expression for the empty text is \"''\"")
-        return None
-    return None if _braced(r, node, what) else Expression(node.text, node)
+        return unknown(node)
+    return _without_braces(r, node, what) if "{" in node.text else Expression(node.text, node)
+
+
+#: Its type is `any`, so that nothing follows from it.
+_UNKNOWN = "[][0]"
+
+
+def unknown(node: Scalar) -> Expression:
+    """Return an expression of which nothing can be known, for one whose own mistake has been reported."""
+    return Expression(_UNKNOWN, node)
+
+
+def is_unknown(expr: Expr | None) -> bool:
+    """Whether an expression was reported, so that nothing is known of it."""
+    return isinstance(expr, Expression) and expr.text == _UNKNOWN != expr.node.text
 
 
 def mapping(r: Reading, node: Mapping, pairs: list[tuple[Scalar, Node]], what: str) -> MapOf:
@@ -80,43 +93,42 @@ def mapping(r: Reading, node: Mapping, pairs: list[tuple[Scalar, Node]], what: s
     items: dict[str, Expr] = {}
     keys: dict[str, Scalar] = {}
     for key, value in pairs:
-        found = expression(r, value, f"{key.text!r} in {what}")
         keys[key.text] = key
-        if found is not None:
-            items[key.text] = found
+        items[key.text] = expression(r, value, f"{key.text!r} in {what}")
     return MapOf(items, node, keys)
 
 
-def named(r: Reading, node: Node, what: str) -> Expr | None:
-    """Read a mapping of expressions, or one expression for the whole record."""
+def named(r: Reading, node: Node, key: Scalar, what: str) -> Expr:
+    """Read a mapping of expressions, or one expression for the whole record, which no list is."""
     if isinstance(node, Mapping):
         return mapping(r, node, own(node), what)
     if isinstance(node, Sequence):
-        r.error("wrong-type", node.place(), f"{what} must be a mapping of expressions, or one expression, not a list", "write name: expression")
-        return None
+        hint = "write name: expression"
+        r.error("wrong-type", node.place(), f"{what} must be a mapping of expressions, or one expression, not a list", hint)
+        return unknown(key)
     return expression(r, node, what)
 
 
-def _braced(r: Reading, node: Scalar, what: str) -> bool:
-    """Report braces in an expression, with the expression that is meant."""
-    if "{" not in node.text:
-        return False
+def _without_braces(r: Reading, node: Scalar, what: str) -> Expr:
+    """Report braces around or in an expression, and return what is meant when they are all around it."""
     seen = _STRING.sub(lambda m: " " * len(m[0]), node.text)
     found = _BRACES.search(seen)
     if found is None:
-        return False
-    place = node.place(found.start(), found.end())
-    message = f"{what} is an expression and takes no braces"
-    if found[0] == "${{" or found[0] == "${":
-        message = f"{what} holds {found[0]!r}, the braces of another tool; an expression takes none"
-    r.error("dollar-braces" if found[0][0] == "$" else "braces-in-expression", place, message, _without_braces(node.text))
-    return True
+        return Expression(node.text, node)
+    if found[0].startswith("$"):
+        code, message = "dollar-braces", f"{what} holds {found[0]!r}, the braces of another tool; an expression takes none"
+    else:
+        code, message = "braces-in-expression", f"{what} is an expression and takes no braces"
+    whole = _WHOLE.fullmatch(node.text)
+    meant = whole[1] if whole and "{{" not in whole[1] else ""
+    r.error(code, node.place(found.start(), found.end()), message, f"write {meant}" if meant else _joined(node.text))
+    if not meant or whole is None:
+        return unknown(node)
+    # As long as before, so that each name keeps its place.
+    return Expression(" " * whole.start(1) + meant + " " * (len(node.text) - whole.end(1)), node)
 
 
-def _without_braces(text: str) -> str:
-    whole = _WHOLE.fullmatch(text)
-    if whole and "{{" not in whole[1] and whole[1]:
-        return f"write {whole[1]}"
+def _joined(text: str) -> str:
     if "{%" in text or "{#" in text:
         return "an expression has no statements: for a choice write a if b else c"
     pieces: list[str] = []

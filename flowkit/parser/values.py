@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from flowkit.keys import Shape
-from flowkit.parser.reading import Reading
+from flowkit.parser.reading import own
 from flowkit.parser.shapes import admits, expected, is_empty, is_number, joined, shown
 from flowkit.source import Mapping, Node, Scalar, Sequence, plain
 from flowkit.spelling import nearest
+
+if TYPE_CHECKING:
+    from flowkit.keys import Shape, Table
+    from flowkit.parser.reading import Found, Reading
 
 
 class _Bad:
@@ -41,6 +44,14 @@ def value_of(r: Reading, shape: Shape, node: Node, what: str) -> Any:
         case Mapping():
             return _map(r, shape, node, what)
     return _scalar(r, shape, node, what)
+
+
+def key_value(r: Reading, found: dict[str, Found], table: Table, name: str, where: str, default: Any = None) -> Any:
+    """Return what stands under a key of a table, or the default where it is not there or wrong."""
+    if name not in found:
+        return default
+    value = value_of(r, table[name].shape, found[name].value, f"{name!r} of {where}")
+    return default if value is BAD else value
 
 
 def wrong(r: Reading, shape: Shape, node: Node, what: str) -> Any:
@@ -82,8 +93,8 @@ def _items(r: Reading, shape: Shape, node: Sequence, what: str) -> Any:
         return finite(r, node, what)
     least, most = int(shape.min or 0), shape.max
     if len(node.items) < least or (most is not None and len(node.items) > most):
-        wanted = f"at least {least}" if most is None else f"{least} to {most:g}"
-        r.error("out-of-range", node.place(), f"{what} must have {wanted} entries, not {len(node.items)}")
+        wanted = f"{least} to {most:g} entries" if most is not None else f"at least {least} {'entry' if least == 1 else 'entries'}"
+        r.error("out-of-range", node.place(), f"{what} must have {wanted}, not {len(node.items)}")
         return BAD
     values = [value_of(r, shape.of[0], item, f"each entry of {what}") for item in node.items]
     return BAD if BAD in values else values
@@ -110,6 +121,8 @@ def _scalar(r: Reading, shape: Shape, node: Scalar, what: str) -> Any:
                 return BAD
         case "any":
             return finite(r, node, what)
+        case "word" if node.text or shape.min == 0:
+            return node.value
         case _ if not node.text.strip():
             r.error("empty-value", node.place(), f"{what} is empty")
             return BAD
@@ -138,7 +151,9 @@ def finite(r: Reading, node: Node, what: str) -> Any:
     """Return the data of a node, or BAD when it holds a number that JSON cannot: that has been reported."""
     for scalar in _scalars(node):
         if isinstance(scalar.value, float) and not math.isfinite(scalar.value):
-            r.error("out-of-range", scalar.place(), f"{what} holds {scalar.text}, which JSON cannot", 'quote it if it is text, or write null')
+            r.error(
+                "out-of-range", scalar.place(), f"{what} holds {scalar.text}, which JSON cannot", "quote it if it is text, or write null"
+            )
             return BAD
     return plain(node)
 
@@ -168,11 +183,11 @@ def duration(r: Reading, node: Scalar, what: str) -> Any:
             seconds = float(found[1]) * _SECONDS[found[2]]
         elif long := _LONG_UNIT.fullmatch(node.value.strip()):
             hint = f"write {long[1]}{_LONG_UNITS[long[2].lower()]}"
+        elif node.text.lower() in ("yes", "no", "on", "off"):
+            hint = "YAML 1.2 knows true and false"
     elif is_number(node.value):
         seconds = float(node.value)  # type: ignore[arg-type]  # a number, by the line above
     if seconds is None or not 0 < seconds < math.inf:
         r.error("wrong-duration", node.place(), f"{what} must be a duration such as 30s, 5m or 7d, not {shown(node)}", hint)
         return BAD
     return seconds
-
-

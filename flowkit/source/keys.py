@@ -36,7 +36,8 @@ def mistake(key: Scalar, named: dict[str, Entry]) -> Mistake | None:
     shown = ", ".join(f"U+{ord(char):04X}" for char in dict.fromkeys(hidden))
     clean = "".join(char for char in name if char not in hidden)
     instead = None
-    if clean and clean not in named:
+    # A blank may have been meant as indentation, so that the key belongs elsewhere; what has no width has no such meaning.
+    if clean and clean not in named and not any(char.isspace() for char in hidden):
         instead = Scalar(clean, clean, key.style, key.file, key.line, key.column, key.end_line, key.end_column)
     return Mistake("invisible-character", f"this key holds invisible characters: {shown}", f"did you mean {clean!r}?", instead)
 

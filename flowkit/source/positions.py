@@ -89,7 +89,7 @@ def _block(text: str, lines: tuple[str, ...], row: int, *, folded: bool) -> list
     row = first
     ended: list[Position] = []  # the break that ended the last line with text, then those of the empty lines below it
     after_blank = False
-    while len(found) + len(ended) < len(text) and row < len(lines):
+    while len(found) < len(text) and row < len(lines) and not lines[row][:indent].strip(" "):
         line = lines[row]
         begins_blank = line[indent : indent + 1] in {" ", "\t"}
         if folded and ended and not after_blank and not begins_blank:

@@ -2,7 +2,7 @@
 
 The events of PyYAML are walked with a stack of our own, so that no input can exhaust the call stack, and counted on the way, so
 that an alias cannot multiply. The reader of libyaml is used where PyYAML has it; the one in Python reads the same files, ten
-times slower, except that it wants quotes around a key such as `name?` inside braces.
+times slower, except that it wants quotes around a key such as `name?` inside braces, and no tab at the end of a line.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ DEEPEST = 40
 MOST_ALIASED = 20_000
 #: Nodes that may be written: 10,000 steps with all that they hold.
 MOST_NODES = 400_000
+MOST_PROBLEMS = 200
 
 
 class _Events(Protocol):
@@ -40,11 +41,12 @@ class _Events(Protocol):
     def get_event(self) -> Any: ...
 
 
-_READER: Callable[[str], _Events] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+READER: Callable[[str], _Events] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STYLES: dict[str | None, Style] = {None: "plain", "": "plain", "'": "single", '"': "double", "|": "literal", ">": "folded"}
 _ANCHOR = re.compile(r"&[^\s,\[\]{}]+")
+#: What is left of a line, unless it is blank or a comment.
+_TEXT = re.compile(r"[ \t]*(?P<text>[^ \t#])")
 _TAG = re.compile(r"![^\s,\[\]{}]*")
-_DIRECTIVE = re.compile(r"(?:[ \t]*(?:#.*)?\n)*%")
 
 
 def parse(text: bytes | str, *, path: Path, shown: str, problems: Problems) -> Document:
@@ -52,7 +54,7 @@ def parse(text: bytes | str, *, path: Path, shown: str, problems: Problems) -> D
     decoded, file = decode(text, path=path, shown=shown, problems=problems)
     if decoded is None:
         return Document(None, file, complete=False)
-    return _Reading(file, problems).read(decoded, _READER)
+    return Reading(file, problems).read(decoded, READER)
 
 
 class _Stop(Exception):
@@ -80,7 +82,7 @@ class _Frame:
         self.size, self.height = 1, 1
 
 
-class _Reading:
+class Reading:
     """One pass over the events of a file."""
 
     def __init__(self, file: SourceFile, problems: Problems) -> None:
@@ -93,21 +95,21 @@ class _Reading:
         self.complete = True
         #: Line of the last text that begins with braces and is not quoted: what else is wrong there follows from it.
         self.braces = 0
+        self.reported = 0
         self.written = 0
         self.aliased = 0
         #: Where the last thing ended, as (line, column) from 1.
         self.end = (1, 1)
 
     def read(self, text: str, reader: Callable[[str], _Events]) -> Document:
+        """Read the text of the file with a reader of PyYAML."""
         try:
-            if _DIRECTIVE.match(text):
-                row = next(i for i, line in enumerate(self.file.lines) if line.startswith("%"))
-                self.stop("yaml-directive", (row + 1, 1), "YAML directives are not part of a flow file", "delete the line")
+            self.no_directive()
             self.walk(reader(text))
         except _Stop:
             return Document(None, self.file, complete=False)
         except yaml.MarkedYAMLError as error:
-            if not (self.braces and self.braces == syntax.line_of(error)):
+            if not self.muted and self.braces != syntax.line_of(error, self.file):
                 syntax.report(error, self.file, self.problems)
             return Document(None, self.file, complete=False)
         empty = self.root is None or (isinstance(self.root, Scalar) and self.root.value is None)
@@ -274,12 +276,29 @@ class _Reading:
 
     def problem(self, code: str, at: tuple[int, int], message: str, hint: str, width: int = 1) -> None:
         self.complete = False
-        if not (self.stack and self.stack[-1].muted):
-            self.problems.error(code, self.file.place(at[0], at[1], at[1] + max(width, 1)), message, hint)
+        if self.muted:
+            return
+        self.problems.error(code, self.file.place(at[0], at[1], at[1] + max(width, 1)), message, hint)
+        self.reported += 1
+        if self.reported > MOST_PROBLEMS:
+            self.stop("too-many-problems", at, f"more than {MOST_PROBLEMS} problems; the rest is not read", "repair these first")
 
     def stop(self, code: str, at: tuple[int, int], message: str, hint: str) -> NoReturn:
-        self.problems.error(code, self.file.place(*at), message, hint)
+        if not self.muted:
+            self.problems.error(code, self.file.place(*at), message, hint)
         raise _Stop
+
+    @property
+    def muted(self) -> bool:
+        """Whether what is read now lies in something that is already refused."""
+        return bool(self.stack) and self.stack[-1].muted
+
+    def no_directive(self) -> None:
+        for number, line in enumerate(self.file.lines, 1):
+            if line.startswith("%"):
+                self.stop("yaml-directive", (number, 1), "YAML directives are not part of a flow file", "delete the line")
+            if line.strip() and not line.lstrip().startswith("#"):
+                return
 
     def count(self) -> None:
         self.written += 1
@@ -304,6 +323,8 @@ class _Reading:
         self.problem("yaml-tag", (line, at), f"the tag {tag!r} is not part of a flow file", hint, len(tag))
 
     def refuse_collection_as_key(self, parent: _Frame, frame: _Frame) -> None:
+        if parent.muted:
+            return
         line = self.file.lines[parent.line - 1]
         if not parent.block and (parent.line, parent.column + 1) == (frame.line, frame.column):
             value = line[parent.column - 1 :].rstrip()
@@ -326,9 +347,8 @@ class _Reading:
         found = _ANCHOR.match(lines[row], column - 1)
         at = found.end() if found else column - 1
         while row < len(lines):
-            rest = lines[row][at:].lstrip(" \t")
-            if rest and not rest.startswith("#"):
-                return row + 1, len(lines[row]) - len(rest) + 1
+            if (text := _TEXT.match(lines[row], at)) is not None:
+                return row + 1, text.start("text") + 1
             row, at = row + 1, 0
         return line, column
 

@@ -19,7 +19,7 @@ LONGEST_SHOWN = 80
 
 _DASHES = r"[ ]*(?:-[ ]+)*"
 #: The place where the value of a line begins: after dashes, and after a key.
-_VALUE = re.compile(_DASHES + r"""(?:(?:"[^"]*"|'[^']*'|[^\s#'"{}\[\]&*!|>@%`,-][^:#{}\[\]]*?)[ ]*:[ \t]+)?""")
+_VALUE = re.compile(_DASHES + r"""(?:(?:(?:"[^"]*"|'[^']*')[ ]*|[^\s#'"{}\[\]&*!|>@%`,-][^:#{}\[\]]*):[ \t]+)?""")
 _CLOSED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
 _NO_SPACE = re.compile(_DASHES + r"[A-Za-z_][\w-]*:[^\s:/]")
 _BLOCK_HEADER = re.compile(r"[|>](?:[1-9][+-]?|[+-][1-9]?)?(?:[ \t]+#.*|[ \t]*)")
@@ -52,10 +52,9 @@ class _Mistake:
     hint: str
 
 
-def line_of(error: MarkedYAMLError) -> int:
+def line_of(error: MarkedYAMLError, file: SourceFile) -> int:
     """Return the line of an error of the YAML reader, from 1."""
-    mark = error.problem_mark or error.context_mark
-    return mark.line + 1 if mark else 1
+    return _where(error.problem_mark or error.context_mark, file.lines)[0] + 1
 
 
 def report(error: MarkedYAMLError, file: SourceFile, problems: Problems) -> None:
@@ -92,7 +91,7 @@ def _explain(error: MarkedYAMLError, lines: tuple[str, ...]) -> _Mistake:
         return _at("lone-surrogate", row, surrogate.start(), 6, message, WHOLE_CHARACTER)
     if "escape" in said:
         hint = r"write a backslash as \\, or use single quotes or |, where it is itself"
-        return _at("unknown-escape", row, column, 1, f"{line[column - 1 : column + 1]!r} begins no escape that double quotes know", hint)
+        return _at("unknown-escape", row, column, 1, f"{line[column : column + 2]!r} is no escape that double quotes know", hint)
     return (
         _open_quote(lines, row, column)
         or _unquoted(lines, row, column, said)
@@ -235,7 +234,7 @@ def _flow(lines: tuple[str, ...], row: int, column: int, context_row: int, conte
         message = f"the {opened!r} that opens here is never closed, or a text in it needs quotes"
         return _at("yaml-syntax", context_row, context_column, 1, message, "close it, and quote texts that hold brackets, commas or ': '")
     message = f"{lines[row][column]!r} does not belong here: inside {opened!r} YAML expects a comma or the end"
-    return _at("yaml-syntax", row, column, 1, message, "quote the text that holds brackets, commas or quotes, as in \"enum(a | b)\"")
+    return _at("yaml-syntax", row, column, 1, message, 'quote the text that holds brackets, commas or quotes, as in "enum(a | b)"')
 
 
 def _no_key(lines: tuple[str, ...], row: int, context_row: int, context_column: int, said: str) -> _Mistake | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -10,6 +11,8 @@ from flowkit.source.positions import positions
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_COMMENT = re.compile(r"[ \t]+#")
 
 Style = Literal["plain", "single", "double", "literal", "folded"]
 
@@ -58,10 +61,9 @@ class Scalar:
         """Column of the comment that follows a plain scalar on its last line, 0 if there is none."""
         if self.style != "plain":
             return 0
-        line = self.file.lines[self.end_line - 1]
-        column = line.find("#", self.end_column - 1)
-        blank = line[self.end_column - 1 : column] if column > 0 else ""
-        return column + 1 if blank and not blank.strip(" \t") else 0
+        # Matched, not searched: a search for each scalar of one long line would take time in proportion to its square.
+        found = _COMMENT.match(self.file.lines[self.end_line - 1], self.end_column - 1)
+        return found.end() if found else 0
 
     @property
     def comment(self) -> str | None:

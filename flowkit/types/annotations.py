@@ -63,7 +63,7 @@ def signature(func: Callable[..., Any]) -> Signature:
         found = inspect.signature(func)
     except (ValueError, TypeError):  # some functions of C
         return Signature((), ANY, extra_keywords=True, is_async=_is_async(func))
-    hints = _hints(func if hasattr(func, "__annotations__") else getattr(func, "__call__", func))  # noqa: B004  # a callable object
+    hints = _hints(func if inspect.isroutine(func) or inspect.isclass(func) else type(func).__call__)
     reader = _Reader()
     params: list[Field] = []
     positional: list[str] = []
@@ -90,7 +90,7 @@ def type_of_class(obj: Any) -> Type:
 
 
 def _is_async(func: Any) -> bool:
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004  # as above
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(type(func).__call__)
 
 
 def _parameter(p: inspect.Parameter, type_: Type) -> Field:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic_core import ValidationError
 
@@ -26,7 +26,7 @@ class FieldError:
     #: `extra`: a key that is no field; `missing`: a field that is not there; `syntax`: no JSON at all.
     kind: Literal["type", "extra", "missing", "syntax"] = field(default="type", compare=False)
     #: The same place as keys and positions.
-    loc: Loc: TypeAlias = field(default=(), compare=False, repr=False)
+    loc: Loc = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
@@ -62,6 +62,7 @@ _KEY = "[key]"
 
 
 def explain(error: ValidationError, type_: Type) -> tuple[FieldError, ...]:
+    """Return a complaint for each place where a value of this type is wrong."""
     found = error.errors(include_url=False)
     return tuple(_field_error(e, type_) for e in _choose([dict(e) for e in found], 0))
 
@@ -74,15 +75,23 @@ def _choose(errors: list[dict[str, Any]], depth: int) -> list[dict[str, Any]]:
             kept.extend(group)
             continue
         n = len(prefix)
-        branches = {label: _choose(list(es), n + 1) for label, es in groupby(group, lambda e: e["loc"][n])}
-        meant = [es for es in branches.values() if not any(len(e["loc"]) == n + 1 and e["type"] not in ("too_short", "too_long") for e in es)]
+        branches: dict[str, list[dict[str, Any]]] = {}
+        for e in group:
+            branches.setdefault(e["loc"][n], []).append(e)
+        branches = {label: _choose(es, n + 1) for label, es in branches.items()}
+        meant = [es for es in branches.values() if not any(_other_kind(e, n) for e in es)]
         if meant:
-            kept.extend(min(meant, key=len))
+            kept.extend(sorted(meant, key=len)[0])
         else:
             first = next(iter(branches.values()))[0]
             expected = " or ".join(label.split(LABEL)[2] for label in branches)
             kept.append({"type": EXPECTED, "loc": prefix, "ctx": {"expected": expected}, "input": first["input"]})
     return kept
+
+
+def _other_kind(error: dict[str, Any], n: int) -> bool:
+    """Whether an error says that the value is not even of the kind of its alternative, such as a text for a list."""
+    return len(error["loc"]) == n + 1 and error["type"] not in ("too_short", "too_long")
 
 
 def _to_label(loc: Loc, depth: int) -> Loc | None:

@@ -1,7 +1,7 @@
 """Decide whether values of one type may stand where another is declared, and say in words why not. Knows no values.
 
-Alternatives, fields, words and kinds must all fit. Ranges, lengths and patterns are an error only where no value could fit: an integer may go
-where integer(1..5) is declared and is checked at run time, integer(6..9) may not.
+Alternatives, fields, words and kinds must all fit. Ranges, lengths and patterns are an error only where no value could fit: an integer
+may go where integer(1..5) is declared and is checked at run time, integer(6..9) may not.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Seen = frozenset[tuple[int, str, int, str]]
 
 
 def fits(source: Type, target: Type) -> str | None:
-    """Return None when values of `source` may stand where `target` is declared, else the reason, such as `issues[].kind: string is not …`."""
+    """Return None when values of `source` may stand where `target` is declared, else the reason: `issues[].kind: string is not …`."""
     return _fit(source, target, "", frozenset())
 
 
@@ -133,7 +133,8 @@ def _fit_scalar(source: Type, target: Type, path: str) -> str | None:
             strange = [w for w in source.words if w not in target.words]
             if strange:
                 hint = did_you_mean(strange[0], target.words)
-                reason = f"{', '.join(map(repr, strange[:5]))} {'is' if len(strange) == 1 else 'are'} not among the words of {spell(target)}"
+                verb = "is" if len(strange) == 1 else "are"
+                reason = f"{', '.join(map(repr, strange[:5]))} {verb} not among the words of {spell(target)}"
                 return _at(path, reason + (f"; {hint}" if hint else ""))
             return None
         case Enum() | Date() | DateTime(), String():
@@ -178,7 +179,8 @@ def _between(value: float, target: Integer | Number | String) -> bool:
 
 def _apart(low: float | None, high: float | None, other_low: float | None, other_high: float | None) -> bool:
     """Whether two ranges have nothing in common."""
-    return (high is not None and other_low is not None and high < other_low) or (low is not None and other_high is not None and low > other_high)
+    below = high is not None and other_low is not None and high < other_low
+    return below or (low is not None and other_high is not None and low > other_high)
 
 
 def _is_not(source: Type, target: Type, path: str) -> str:
@@ -191,5 +193,3 @@ def _at(path: str, reason: str) -> str:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-

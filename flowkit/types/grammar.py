@@ -168,14 +168,15 @@ class _Reader:
         char = rest[0]
         if char == "?":
             before = self.text[: self.at].strip()
-            self.fail("'?' stands behind the name of a field, not behind its type", self.at, None, f"write name?: {before}, or {before} | null")
+            hint = f"write name?: {before}, or {before} | null"
+            self.fail("'?' stands behind the name of a field, not behind its type", self.at, None, hint)
         if char == "(":
             self.no_range(self.text[: self.at].strip())
         if char == ")":
             self.fail("')' closes nothing", self.at)
         word = _WORD.match(rest)
         shown = word[0] if word else char
-        hint = f"a description follows a comma: {self.text[: self.at].strip()}, {rest.lstrip('-:–—# ')}"
+        hint = f"a description follows a comma: {self.text[: self.at].strip()}, {rest.lstrip('-:# ')}"
         self.fail(f"{shown!r} does not belong to the type", self.at, self.at + len(shown), hint)
 
     def union(self) -> Type:
@@ -261,7 +262,8 @@ class _Reader:
     def no_range(self, name: str) -> NoReturn:
         end = self.text.find(")", self.at) + 1 or len(self.text)
         if name.partition("(")[0] in ("list", "map"):
-            self.fail(f"{name!r} takes no range", self.at, end, "bounds of a list are min_items and max_items in the long form", "type-range")
+            hint = "bounds of a list are min_items and max_items in the long form"
+            self.fail(f"{name!r} takes no range", self.at, end, hint, "type-range")
         hint = "only string (length), integer and number take a range; a description follows a comma"
         self.fail(f"{name!r} takes no range", self.at, end, hint, "type-range")
 

@@ -87,7 +87,7 @@ def _own_word(match: re.Match[str]) -> str:
     return WORDS.get(lowered, word)
 
 
-_PAIR = re.compile(r"\s*[\[(]?\s*(-?[\d.]*\d)\s*(?:\.{3}=?|\.\.=|\.\.<|–|—|-|,|;|:|to|bis)\s*(-?\d[\d.]*?)\s*[\])]?\s*")
+_PAIR = re.compile(r"\s*[\[(]?\s*(-?[\d.]*\d)\s*(?:\.{3}=?|\.\.=|\.\.<|\u2013|\u2014|-|,|;|:|to|bis)\s*(-?\d[\d.]*?)\s*[\])]?\s*")
 _LOW = re.compile(r"\s*(?:>=|≥|min(?:imum)?\s*[:=]?|at least|from)\s*(-?[\d.]*\d)\s*", re.IGNORECASE)
 _HIGH = re.compile(r"\s*(?:<=|≤|max(?:imum)?\s*[:=]?|at most|up to)\s*(-?[\d.]*\d)\s*", re.IGNORECASE)
 _ONE = re.compile(r"\s*(\d+)\s*")

@@ -163,7 +163,7 @@ class _Reader:
         if not isinstance(properties, Mapping):
             self.fail(f"{pointer}/properties", "properties are an object")
         if not properties and more is not False:
-            return Map(self.read(more, f"{pointer}/additionalProperties")) if isinstance(more, Mapping) and more else OBJECT
+            return Map(self.read(more, f"{pointer}/additionalProperties")) if isinstance(more, Mapping) else OBJECT
         if more is not None and more is not False:
             self.fail(f"{pointer}/additionalProperties", "a record is closed; use false, or no properties")
         required = data.get("required", [])
@@ -219,7 +219,7 @@ class _Reader:
                     self.table[name] = ANY  # until it is read: it may refer to itself
                     self.table[name] = self.read(definitions[key], f"/{place}/{_escape(key)}", name)
                 return Ref(name, self.table)
-        self.fail(pointer, f"{target!r} is not supported; only #, #/$defs/… and #/definitions/… of this file are")
+        raise SchemaUnsupported(pointer, f"{target!r} is not supported; only #, #/$defs/… and #/definitions/… of this file are")
 
     def number(self, data: Mapping[str, Any], keyword: str, pointer: str) -> float | None:
         value = data.get(keyword)

@@ -91,7 +91,7 @@ def json_schema(type_: Type) -> Schema:
 
 
 class _Writer:
-    """Writes one schema. A record, list or union that is named more than once, or contains itself, is a definition; the rest stands in place."""
+    """Writes one schema. What has a name and is used twice, or contains itself, is a definition; the rest stands in place."""
 
     def __init__(self, root: Type, *, strict: bool, lengths: bool) -> None:
         self.strict = strict

@@ -37,7 +37,12 @@ from flowkit.types.algebra import (
     Union,
     expand,
 )
+from flowkit.types.complaints import EXPECTED, LABEL, FieldError, Invalid, Loc, NotPlainError, explain
 from flowkit.types.dates import is_date, is_datetime
+from flowkit.types.wording import describe, show
+
+__all__ = ["FieldError", "Invalid", "Validator", "pattern_error"]
+
 
 class Validator:
     """Checks values of one type. Compiled at the first use, so that a plan may hold many."""
@@ -189,7 +194,9 @@ def _optional(f: Field) -> bool:
 
 def _takes_null(type_: Type) -> bool:
     type_ = expand(type_)
-    return isinstance(type_, Null | AnyType) or (isinstance(type_, Union) and any(_takes_null(m) for m in type_.members if not isinstance(m, Ref)))
+    if isinstance(type_, Union):
+        return any(_takes_null(m) for m in type_.members if not isinstance(m, Ref))
+    return isinstance(type_, Null | AnyType)
 
 
 def _with_default(schema: core_schema.CoreSchema, default: Any) -> core_schema.CoreSchema:
@@ -236,6 +243,10 @@ def _scalar(type_: Type) -> core_schema.CoreSchema:
             return core_schema.no_info_after_validator_function(_datetime, _STRICT_TEXT)
         case Enum():
             return core_schema.literal_schema(list(type_.words))
+        case Const(bool()):
+            return core_schema.no_info_after_validator_function(_exactly(type_.value), core_schema.bool_schema(strict=True))
+        case Const(int() | float() as exact):
+            return _number(Number(exact, exact))
         case Const():
             return core_schema.literal_schema([type_.value])
         case _:
@@ -261,6 +272,15 @@ def _number(type_: Number) -> core_schema.CoreSchema:
     whole = core_schema.int_schema(strict=True, ge=low, le=high)
     broken = core_schema.float_schema(strict=True, ge=type_.min, le=type_.max, allow_inf_nan=False)
     return core_schema.union_schema([whole, broken], mode="left_to_right")
+
+
+def _exactly(expected: object) -> Callable[[bool], bool]:
+    def exactly(value: bool) -> bool:
+        if value is not expected:
+            raise ValueError
+        return value
+
+    return exactly
 
 
 def _date(text: str) -> str:

@@ -139,8 +139,10 @@ def fault_in_answer(data: Any, *, text: str = "", named: bool = False, hide: Cal
 
 def refuses_structured(error: ModelError) -> bool:
     """Whether the server refused the form in which a typed answer was asked for, so that a weaker form may do."""
-    return error.kind in ("bad_request", "server", "not_found") and error.status in (400, 404, 415, 422, 500, 501) and bool(
-        _UNSTRUCTURED.search(error.message)
+    return (
+        error.kind in ("bad_request", "server", "not_found")
+        and error.status in (400, 404, 415, 422, 500, 501)
+        and bool(_UNSTRUCTURED.search(error.message))
     )
 
 

@@ -54,12 +54,13 @@ class Thoughts:
     def __init__(self) -> None:
         #: Whether the text began with `<think>`.
         self.found = False
+        #: Whether the text proper has begun, so that nothing is held back any more.
+        self.past = False
         self._held = ""
-        self._past = False
 
     def feed(self, piece: str) -> tuple[str, str]:
         """Return what of the text so far is sure to be (text, reasoning)."""
-        if self._past:
+        if self.past:
             return piece, ""
         self._held += piece
         if not self.found:
@@ -74,8 +75,8 @@ class Thoughts:
         if closed:
             self._held = text.lstrip()
             # Blank lines between thought and text belong to neither; they may still be on their way.
-            self._past = bool(self._held)
-            if self._past:
+            self.past = bool(self._held)
+            if self.past:
                 return self._let_go(), thought
             self._held = _CLOSE
             return "", thought
@@ -87,7 +88,7 @@ class Thoughts:
 
     def finish(self) -> tuple[str, str]:
         """Return what was still held back."""
-        if self._past:
+        if self.past:
             return "", ""
         held = self._let_go()
         if not self.found:
@@ -95,7 +96,7 @@ class Thoughts:
         return "", held.removeprefix(_CLOSE)
 
     def _let_go(self) -> str:
-        held, self._held, self._past = self._held, "", True
+        held, self._held, self.past = self._held, "", True
         return held
 
 
@@ -107,8 +108,6 @@ class Gathering:
         self.model: str | None = None
         self.id: str | None = None
         self.usage: Usage | None = None
-        #: Whether a message or delta was seen at all.
-        self.begun = False
         self._text = StringIO()
         self._reasoning = StringIO()
         self._refusal = StringIO()
@@ -129,15 +128,15 @@ class Gathering:
     def head(self, data: Mapping[str, Any]) -> None:
         """Take what stands around the choices: id, model and usage."""
         name = data.get("id")
-        if isinstance(name, str) and name and name != self.id:
+        if name != self.id and isinstance(name, str) and name:
             if self.id is not None:
                 self.warn("the id changed within the stream")
             self.id = name
         model = data.get("model")
-        if isinstance(model, str) and model:
+        if model != self.model and isinstance(model, str) and model:
             self.model = model
         usage = data.get("usage")
-        if usage is None and isinstance(nested := data.get("x_groq"), dict):
+        if usage is None and "x_groq" in data and isinstance(nested := data["x_groq"], dict):
             usage = nested.get("usage")
         if isinstance(usage, dict):
             self.usage = _usage(usage)
@@ -153,8 +152,11 @@ class Gathering:
         Raises:
             BadShape, TooLarge
         """
-        self.begun = True
         content = message.get("content")
+        if len(message) == 1 and type(content) is str and self._thoughts.past and self.finish_raw is None:
+            # One more piece of text and nothing else: nearly every delta.
+            self._keep(self._text, content)
+            return content if content.isascii() else scrub(content)
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         if isinstance(content, list):
             content, thinking = _from_parts(content)

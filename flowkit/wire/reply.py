@@ -55,6 +55,11 @@ class Reader:
         """The text so far, for the record of an answer that broke off."""
         return self._gathering.text
 
+    @property
+    def complete(self) -> bool:
+        """Whether a stream has said that it is at its end."""
+        return self._form == "events" and (self.done or self._gathering.finish_raw is not None)
+
     def feed(self, data: bytes) -> list[str]:
         """Take bytes and return the pieces of text that they complete; none while a body in one piece is coming.
 
@@ -123,7 +128,8 @@ class Reader:
         choice = self._own(data["choices"])
         if choice is None:
             raise self._empty()
-        self._raise_fault(choice)
+        if choice.get("error"):
+            self._raise_fault(choice)
         self._gathering.end(choice.get("finish_reason"))
         message = choice.get("message")
         if message is None and "message" not in choice and choice.get("finish_reason") is not None and "text" not in choice:
@@ -180,15 +186,18 @@ class Reader:
                 data = raw.decode("utf-8", "replace")
             else:
                 raise self._bad(f"an event of the stream is no JSON: {self._quoted(raw)}") from None
-        self._raise_fault(data, named=name == "error")
-        if not isinstance(data, dict):
-            raise self._bad(f"an event of the stream is no JSON object: {self._quoted(raw)}")
+        if not isinstance(data, dict) or name == "error" or "choices" not in data or data.get("error"):
+            # All that may be an error; the rest, one chunk among hundreds, is spared the look.
+            self._raise_fault(data, named=name == "error")
+            if not isinstance(data, dict):
+                raise self._bad(f"an event of the stream is no JSON object: {self._quoted(raw)}")
         self._seen = True
         self._gathering.head(data)
         choice = self._own(data.get("choices"))
         if choice is None:
             return
-        self._raise_fault(choice)
+        if choice.get("error"):
+            self._raise_fault(choice)
         delta = choice.get("delta")
         if delta is None:
             delta = choice.get("message")
@@ -197,7 +206,8 @@ class Reader:
                 shown.append(piece)
         elif delta is not None:
             raise self._bad(f"a delta of the stream is no object: {self._quoted(raw)}")
-        self._gathering.end(choice.get("finish_reason"))
+        if reason := choice.get("finish_reason"):
+            self._gathering.end(reason)
 
     # -- both --------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,7 @@ from flowkit.errors import ModelRejected
 from flowkit.wire.decode import scrub
 
 #: Said to servers that do not hold answers to a schema themselves. OpenAI refuses `json_object` unless a message says "JSON".
-INSTRUCTION = (
-    "Answer with one JSON object and nothing else: no prose, no code fence. It must be valid against this JSON Schema:\n{schema}"
-)
+INSTRUCTION = "Answer with one JSON object and nothing else: no prose, no code fence. It must be valid against this JSON Schema:\n{schema}"
 
 _LENGTH_KEYS = ("max_tokens", "max_completion_tokens")
 

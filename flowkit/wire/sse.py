@@ -87,11 +87,16 @@ class Splitter:
     def _take(self, line: bytes, events: list[Event]) -> None:
         if not line:
             if self._data:
-                if data := b"\n".join(self._data).strip():
+                data = (self._data[0] if len(self._data) == 1 else b"\n".join(self._data)).strip()
+                if data:
                     events.append(Event(self._name or "message", data))
-                self._data = []
+                self._data.clear()
                 self._size = 0
             self._name = ""
+            return
+        # Nearly every line, hence first and without the general cut.
+        if line.startswith(b"data: "):
+            self._keep(line[6:])
             return
         field, _, value = line.partition(b":")
         if value.startswith(b" "):
@@ -104,6 +109,9 @@ class Splitter:
             self._name = "error"
         elif field != b"data":
             return
+        self._keep(value)
+
+    def _keep(self, value: bytes) -> None:
         self._data.append(value)
         self._size += len(value) + 1
         if self._size > LARGEST:

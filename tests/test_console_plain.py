@@ -1,0 +1,85 @@
+"""A run as plain lines of a log."""
+
+from __future__ import annotations
+
+import errno
+import io
+
+from flowkit.chat import Attempt, Usage
+from flowkit.console.plain import PlainView
+from flowkit.events import AnswerRepaired, AttemptFailed, Event, ItemFinished, RunFinished, RunStarted, StepDelta, StepFinished, StepStarted
+from flowkit.results import Run, Status, StepError
+
+
+def _lines(*events: Event) -> list[str]:
+    writer = io.StringIO()
+    view = PlainView(writer)
+    for event in events:
+        view(event)
+    return writer.getvalue().splitlines()
+
+
+def test_a_run_reads_as_a_story() -> None:
+    """Each beginning, end, failed attempt and repair is a line; pieces of text and items that went well are none."""
+    run = Run("r", "triage", Status.FAILED, usage=Usage(4112, 820, calls=8), seconds=6.6, failed="draft")
+    assert _lines(
+        RunStarted("r", "triage", simulated=True, steps={"extract": (), "draft": ("extract",), "note": ()}),
+        StepStarted("extract", "chat", 0.1),
+        StepDelta("extract", "Hel", 0.2),
+        AnswerRepaired("extract", "took the fenced block", 1.0),
+        StepFinished("extract", Status.SUCCEEDED, 1.2, 1.1, usage=Usage(412, 96, calls=1)),
+        StepFinished("note", Status.SKIPPED, 1.2),
+        StepStarted("draft", "chat", 1.2, items=2),
+        StepStarted("draft", "chat", 1.2, item=0, items=2),
+        AttemptFailed("draft", Attempt(1, "m", "rate_limit", 0.2, "slow down"), 2.0, 1.6, item=1),
+        ItemFinished("draft", 0, Status.SUCCEEDED, 2.0),
+        ItemFinished("draft", 1, Status.FAILED, 4.0, error=StepError("timeout", "no answer\nin 30s")),
+        StepFinished("draft", Status.FAILED, 6.5, 5.3, error=StepError("timeout", "no answer")),
+        RunFinished(run, 6.6),
+    ) == [
+        "   0.0s  triage: 3 steps (simulated)",
+        "   0.1s  extract: started",
+        "   1.0s  extract: took the fenced block",
+        "   1.2s  extract: succeeded in 1.1s, 1 call, 412 tokens in, 96 out",
+        "   1.2s  note: skipped",
+        "   1.2s  draft: started, 2 items",
+        "   1.6s  draft[1]: attempt 1 failed: rate_limit: slow down, again in 2.0s",
+        "   4.0s  draft[1]: failed: timeout: no answer in 30s",
+        "   6.5s  draft: failed in 5.3s: timeout: no answer",
+        "   6.6s  triage: failed at 'draft' in 6.6s, 8 calls, 4.1k tokens in, 820 out",
+    ]
+
+
+def test_many_items_are_told_by_tenths() -> None:
+    """A loop of a thousand items says ten times how far it is, its end is told by the step."""
+    items = [ItemFinished("draft", number, Status.SUCCEEDED, 1.0) for number in range(1000)]
+    lines = _lines(StepStarted("draft", "chat", 0.0, items=1000), *items)
+    assert lines[1:3] == ["   1.0s  draft: 100 of 1000 items done", "   1.0s  draft: 200 of 1000 items done"]
+    assert len(lines) == 10
+
+
+def test_escape_codes_in_messages_are_shown_not_obeyed() -> None:
+    """An error text of a server cannot write to the terminal."""
+    assert "␛[2J" in _lines(StepFinished("a", Status.FAILED, 0.0, error=StepError("server", "\x1b[2J")))[0]
+
+
+class _Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_broken_stream_is_remembered_not_raised() -> None:
+    """A full disk or a closed pipe does not reach the runner; whoever owns the view finds it afterwards."""
+    view = PlainView(_Full())
+    view(StepStarted("a", "chat", 0.0))
+    view(StepStarted("b", "chat", 0.0))
+    assert view.sink.failure is not None
+    assert view.sink.failure.errno == errno.ENOSPC
+
+
+def test_a_stream_of_ascii_gets_escapes() -> None:
+    """A stream that lacks a character gets its escape."""
+    raw = io.BytesIO()
+    view = PlainView(io.TextIOWrapper(raw, encoding="ascii"))
+    view(StepFinished("a", Status.FAILED, 0.0, error=StepError("server", "né")))
+    assert raw.getvalue().endswith(b"server: n\\xe9\n")
