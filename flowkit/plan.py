@@ -120,10 +120,10 @@ class PlannedMessage:
 
 @dataclass(frozen=True, slots=True)
 class PlannedExample:
-    """A few-shot pair; the assistant part is text already, rendered as an answer would be."""
+    """A few-shot pair; an assistant part that is data is text already, rendered as an answer would be."""
 
     user: TextOf | str
-    assistant: str
+    assistant: TextOf | str
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ from flowkit.types.algebra import (
     ANY,
     INTEGER,
     MESSAGES,
+    MISSING,
     NULL,
     STRING,
     AnyType,
@@ -233,7 +234,7 @@ class Checking:
             reason = fits(given.type if given else ANY, wanted)
             if reason is not None:
                 self.problems.error("type-mismatch", _place_of(item), f"{name!r} of {what}: {reason}")
-        missing = [f.name for f in target.fields if not f.optional and f.name not in expr.items]
+        missing = [f.name for f in target.fields if _required(f) and f.name not in expr.items]
         if missing:
             self.problems.error("missing-argument", _place_of(expr), f"{what} needs {_listed(missing)}", None)
 
@@ -418,7 +419,7 @@ class StepCheck(Checking):
         messages = tuple(self._message(m) for m in step.messages)
         type_ = step.output or STRING
         shape = without = None
-        if not (isinstance(type_, String) and type_ == STRING):
+        if not isinstance(type_, String):  # a text needs no JSON around it
             shape, without = schemas.shape(type_, step.id, lengths=True), schemas.shape(type_, step.id, lengths=False)
         examples = tuple(self._example(e.user, e.assistant, shape) for e in step.examples)
         names = step.model or defaults.model
@@ -430,7 +431,7 @@ class StepCheck(Checking):
             messages,
             examples,
             tuple(n.text for n in names),
-            {**defaults.params, **step.params},
+            {name: value for name, value in {**defaults.params, **step.params}.items() if value is not None},
             shape,
             without,
             _over(step.retry, defaults.retry, RetrySpec()),
@@ -453,8 +454,11 @@ class StepCheck(Checking):
         return PlannedMessage(message.role, self.text(message.text) if message.text is not None else None, parts)
 
     def _example(self, user: Text | str, assistant: Any, shape: Shape | None) -> PlannedExample:
+        asked = self.text(user) if isinstance(user, Text) else user
+        if isinstance(assistant, Text):
+            return PlannedExample(asked, self.text(assistant))
         value = {"value": assistant} if shape is not None and shape.wrapped else assistant
-        return PlannedExample(self.text(user) if isinstance(user, Text) else user, value if isinstance(value, str) else to_json(value))
+        return PlannedExample(asked, value if isinstance(value, str) else to_json(value))
 
     def _flow(self) -> tuple[Work | None, Type]:
         step = self.step
@@ -480,7 +484,7 @@ class StepCheck(Checking):
     def _with_of(self, target: Record, what: str, *, check: bool) -> Computed:
         step = self.step
         if step.with_ is None:
-            missing = [f.name for f in target.fields if not f.optional]
+            missing = [f.name for f in target.fields if _required(f)]
             if missing and check:
                 self.problems.error("missing-argument", step.key.place(), f"{what} needs {_listed(missing)}", "give it under `with:`")
             return MapValue({})
@@ -519,6 +523,10 @@ class StepCheck(Checking):
             return SetWork(self.computed(step.set)), ANY if isinstance(type_, Null) else type_
         self.fit(step.set, inferred, step.output, f"the output of step {step.id!r}", _place_of(step.set))
         return SetWork(self.computed(step.set)), step.output
+
+
+def _required(field_: Field) -> bool:
+    return not field_.optional and field_.default is MISSING
 
 
 def _over(own: Any, default: Any, empty: Any) -> Any:

@@ -21,6 +21,8 @@ def _texts(step: StepSpec) -> Iterator[Text]:
     for example in step.examples:
         if isinstance(example.user, Text):
             yield example.user
+        if isinstance(example.assistant, Text):
+            yield example.assistant
     for check in step.checks:
         if check.message is not None:
             yield check.message

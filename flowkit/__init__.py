@@ -1,0 +1,70 @@
+"""flowkit: prompts in git. One YAML file is a flow, checked whole before the first paid call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowkit.errors import ConfigError as ConfigError
+    from flowkit.errors import FlowError as FlowError
+    from flowkit.errors import FlowkitError as FlowkitError
+    from flowkit.errors import InputError as InputError
+    from flowkit.errors import ModelError as ModelError
+    from flowkit.errors import OutputError as OutputError
+    from flowkit.errors import Problem as Problem
+    from flowkit.errors import RunError as RunError
+    from flowkit.flow import Flow as Flow
+    from flowkit.flow import load as load
+    from flowkit.results import Run as Run
+    from flowkit.results import Status as Status
+    from flowkit.results import StepResult as StepResult
+    from flowkit.runtime import Runtime as Runtime
+
+__version__ = "0.1.0"
+
+#: Where each public name lives. Imported when first used, so that `flowkit --help` pays for none of it.
+_HOMES = {
+    "ConfigError": "errors",
+    "Flow": "flow",
+    "FlowError": "errors",
+    "FlowkitError": "errors",
+    "InputError": "errors",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "Problem": "errors",
+    "Run": "results",
+    "RunError": "errors",
+    "Runtime": "runtime",
+    "Status": "results",
+    "StepResult": "results",
+    "load": "flow",
+}
+
+__all__ = [
+    "ConfigError",
+    "Flow",
+    "FlowError",
+    "FlowkitError",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "Problem",
+    "Run",
+    "RunError",
+    "Runtime",
+    "Status",
+    "StepResult",
+    "load",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'flowkit' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"flowkit.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

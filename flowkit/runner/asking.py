@@ -1,0 +1,187 @@
+"""Get one answer for a chat step: render the messages, ask, read, ask again, fall back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from flowkit import answers
+from flowkit.chat import ChatRequest, Completion, Message, Usage
+from flowkit.config import Resolved
+from flowkit.errors import ModelError, OutputError, RenderError
+from flowkit.plan import ChatWork, Plan, PlannedCheck, PlannedMessage, PlannedPart, PlannedStep, TextOf
+from flowkit.retry import Policy
+from flowkit.runner.services import ATTEMPT_TIMEOUT, TOTAL_TIMEOUT
+from flowkit.runner.turn import Turn
+from flowkit.types.validators import FieldError, Invalid
+from flowkit.wire.reply import usable
+
+#: Questions asked again after an answer that cannot be used.
+REASKS = 2
+#: Roles that history may not bring, nor `steps.x.messages` hold: they belong to the flow.
+_OWN_ROLES = frozenset({"system", "developer"})
+
+
+def render(work: ChatWork, names: Mapping[str, Any]) -> tuple[Message, ...]:
+    """Return the messages as they are sent: few-shot examples stand after the leading system messages."""
+    messages = [m for planned in work.messages for m in _message(planned, names)]
+    if not work.examples:
+        return tuple(messages)
+    start = next((i for i, m in enumerate(messages) if m.role not in _OWN_ROLES), len(messages))
+    pairs = [m for e in work.examples for m in (Message("user", _text(e.user, names)), Message("assistant", _text(e.assistant, names)))]
+    return (*messages[:start], *pairs, *messages[start:])
+
+
+def _text(text: TextOf | str, names: Mapping[str, Any]) -> str:
+    return text if isinstance(text, str) else text.render(names)
+
+
+def _message(planned: PlannedMessage, names: Mapping[str, Any]) -> list[Message]:
+    if planned.history is not None:
+        return _history(planned.history.of(names))
+    if planned.text is not None:
+        return [Message(planned.role, planned.text.render(names))]
+    return [Message(planned.role, tuple(_part(p, names) for p in planned.parts))]
+
+
+def _history(found: Any) -> list[Message]:
+    if not isinstance(found, list):
+        raise RenderError("`history` is not a list of messages")
+    messages = []
+    for entry in found:
+        if not isinstance(entry, dict) or not isinstance(entry.get("role"), str) or not isinstance(entry.get("content"), str):
+            raise RenderError("a message of `history` is not {role, content}")
+        if entry["role"] in _OWN_ROLES:
+            raise RenderError(f"a message of `history` has the role {entry['role']!r}: instructions belong to the flow, not to data")
+        messages.append(Message(entry["role"], entry["content"]))
+    return messages
+
+
+def _part(part: PlannedPart, names: Mapping[str, Any]) -> Mapping[str, Any]:
+    values = {name: text.render(names) for name, text in part.values.items()}
+    return {"type": part.kind, "text": values["text"]} if part.kind == "text" else {"type": part.kind, part.kind: values}
+
+
+async def ask(plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: Mapping[str, Any]) -> Any:
+    """Return the typed answer; the models of the step are asked in turn until one gives it. Raises RunError."""
+    messages = render(work, names)
+    models = work.models or ("",)
+    for at, name in enumerate(models):
+        try:
+            return await _ask(plan, step, work, turn, names, messages, name)
+        except (ModelError, OutputError) as e:
+            if at + 1 == len(models) or turn.shown:
+                raise
+            turn.repaired(f"{name} gave no answer ({e.kind}: {e.message}); asked {models[at + 1]} instead")
+    raise AssertionError("the last model returns or raises")
+
+
+async def _ask(
+    plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: Mapping[str, Any], messages: tuple[Message, ...], model: str
+) -> Any:
+    services = turn.services
+    resolved = services.models(model, plan)
+    endpoint = resolved.endpoint
+    shape = work.shape if endpoint.lengths else work.shape_without_lengths
+    turn.model = endpoint.name
+    policy = _policy(work, simulated=services.simulated)
+    attempt_timeout = work.timeout.attempt or resolved.timeout or ATTEMPT_TIMEOUT
+    deadline = asyncio.get_running_loop().time() + (work.timeout.total or TOTAL_TIMEOUT)
+    request = ChatRequest(endpoint.model, messages, _params(resolved, work), shape, None, services.stream, turn.path, turn.item)
+    again = min(REASKS, policy.attempts - 1) if "invalid_output" in policy.on else 0
+    while True:
+        completion = await services.client.complete(
+            endpoint,
+            request,
+            policy=policy,
+            attempt_timeout=attempt_timeout,
+            total_deadline=deadline,
+            on_delta=turn.delta if services.stream else None,
+            on_attempt=turn.attempted,
+        )
+        turn.usage += completion.usage if completion.usage is not None else Usage(calls=1)
+        usable(completion, typed=shape is not None)
+        value, wrong = _read(step, completion, turn, names, wrapped=shape is not None and shape.wrapped)
+        if wrong is None:
+            turn.messages = [m for m in messages if m.role not in _OWN_ROLES] + [Message("assistant", completion.text)]
+            for warning in completion.warnings:
+                turn.repaired(warning)
+            return value
+        if again == 0:
+            raise wrong
+        again -= 1
+        turn.repaired(f"asked again: {wrong.message}")
+        asked = (*request.messages, Message("assistant", completion.text), Message("user", wrong.ask))
+        request = replace(request, messages=asked)
+
+
+class _Unusable(OutputError):
+    """An answer that cannot be taken; `ask` tells the model what was wrong."""
+
+    def __init__(self, message: str, ask: str, kind: str) -> None:
+        super().__init__(message, kind=kind)
+        self.ask = ask
+
+
+def _read(
+    step: PlannedStep, completion: Completion, turn: Turn, names: Mapping[str, Any], *, wrapped: bool
+) -> tuple[Any, _Unusable | None]:
+    """Return the typed value, or why it cannot be taken."""
+    value: Any = completion.text
+    if step.validator is not None:
+        try:
+            answer = answers.read(completion.text, step.validator, wrapped=wrapped)
+        except Invalid as e:
+            return None, _Unusable(f"the answer does not fit its type: {_errors(e.errors)}", answers.reask(e.errors), "invalid_output")
+        value = answer.value
+        for repair in answer.repairs:
+            turn.repaired(repair)
+    broken = check(step.checks, value, turn, names)
+    if broken:
+        said = "\n".join(f"- {b}" for b in broken)
+        ask_again = f"Your answer was not accepted:\n{said}\nAnswer again, in full and in the same form."
+        return None, _Unusable("the answer failed a check: " + "; ".join(broken), ask_again, "check")
+    return value, None
+
+
+def check(checks: Sequence[PlannedCheck], value: Any, turn: Turn, names: Mapping[str, Any]) -> list[str]:
+    """Return what the checks say against an answer; a check that only records notes it."""
+    broken = []
+    for one in checks:
+        seen = {**names, "output": value}
+        if not one.expr.of(seen):
+            said = one.message.render(seen).strip() if one.message is not None else f"{one.shown} does not hold"
+            if one.on_fail == "record":
+                turn.repaired(f"check not met: {said}")
+            else:
+                broken.append(said)
+    return broken
+
+
+def _errors(errors: Sequence[FieldError]) -> str:
+    said = [str(e) for e in errors[:5]]
+    return "; ".join(said) + (f"; and {len(errors) - 5} more" if len(errors) > 5 else "")
+
+
+def _params(resolved: Resolved, work: ChatWork) -> Mapping[str, Any]:
+    if not resolved.params:
+        return work.params
+    merged = {**resolved.params, **work.params}
+    if "extra_body" in resolved.params and "extra_body" in work.params:
+        merged["extra_body"] = {**resolved.params["extra_body"], **work.params["extra_body"]}
+    return merged
+
+
+def _policy(work: ChatWork, *, simulated: bool) -> Policy:
+    said = work.retry
+    default = Policy()
+    return Policy(
+        said.attempts if said.attempts is not None else default.attempts,
+        frozenset(said.on) if said.on is not None else default.on,
+        # Nobody waits for a server that is not there.
+        0.0 if simulated else said.initial if said.initial is not None else default.initial,
+        said.factor if said.factor is not None else default.factor,
+        said.max if said.max is not None else default.max,
+    )

@@ -1,0 +1,117 @@
+"""What lives as long as a service: connections, limits, configuration. One per event loop; any number of runs share it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowkit import config, project
+from flowkit.client import Client, Responder
+from flowkit.config import Config, Resolved, UnknownModel
+from flowkit.endpoints import Endpoint
+from flowkit.errors import ConfigError
+from flowkit.plan import ChatWork, Plan
+from flowkit.simulator import Simulator
+
+if TYPE_CHECKING:
+    from flowkit.simulator import Types
+
+
+class Learns(Protocol):
+    """A responder that answers by the types of a flow."""
+
+    def learn(self, types: Types) -> None:
+        """Take the types of a flow."""
+
+
+class Runtime:
+    """Asks servers for any number of runs; use it as `async with flowkit.Runtime() as runtime`.
+
+    `models` maps an alias to another model, above all configuration. `simulate` answers in process: True for values that fit the
+    types, or a server of `flowkit.testing`. `env` is read in place of the process's environment.
+    """
+
+    def __init__(
+        self, *, models: Mapping[str, str] | None = None, simulate: bool | Responder = False, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._overrides = dict(models or {})
+        self._env = os.environ if env is None else env
+        self._responder: Responder | None = (Simulator() if simulate else None) if isinstance(simulate, bool) else simulate
+        self._configs: dict[Path, Config] = {}
+        self._resolved: dict[tuple[str, Path], Resolved] = {}
+        self._client: Client | None = None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no server is ever asked."""
+        return self._responder is not None
+
+    async def __aenter__(self) -> Runtime:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._client is not None:
+            await self._client.__aexit__(kind, error, trace)
+            self._client = None
+
+    def config(self, path: Path) -> Config:
+        """Return the configuration of the project of a file. Raises ConfigError."""
+        found = project.find(path)
+        if found.root not in self._configs:
+            self._configs[found.root] = config.load(found, self._env)
+        return self._configs[found.root]
+
+    def resolve(self, model: str, plan: Plan) -> Resolved:
+        """Return the server behind the name of a model in a flow. Raises ConfigError."""
+        key = (model, plan.path)
+        found = self._resolved.get(key)
+        if found is None:
+            found = self._resolved[key] = self._resolve(model, plan)
+        return found
+
+    def _resolve(self, model: str, plan: Plan) -> Resolved:
+        if self._responder is None and not model:
+            raise ConfigError(f"{plan.shown}: a step has no model: set `model:` on the step or under `defaults:`, or give one with -m default=provider/model")
+        try:
+            return self.config(plan.path).resolve(model or "default", plan.models, self._overrides)
+        except ConfigError:
+            if self._responder is None:
+                raise
+            # Nothing is asked, so any name will do.
+            name = model or "simulated"
+            return Resolved(Endpoint(name, "http://simulated.invalid/v1", name, lengths=True), {}, (name,))
+
+    def client_for(self, plan: Plan) -> Client:
+        """Return the client that all runs share; made when first asked for."""
+        if self._client is None:
+            known = self.config(plan.path)
+            self._client = Client(self._responder, proxy=known.proxy, ca_file=known.ca_file)
+        if self._responder is not None and hasattr(self._responder, "learn"):
+            self._responder.learn({path: step.type for path, _, step in plan.walk()})
+        return self._client
+
+    def require(self, plan: Plan) -> None:
+        """Refuse a plan whose models cannot be asked, before anything is. Raises ConfigError."""
+        missing: dict[str, None] = {}
+        for path, owner, step in plan.walk():
+            if not isinstance(step.work, ChatWork):
+                continue
+            for name in step.work.models or ("",):
+                try:
+                    found = self.resolve(name, owner)
+                    if self._responder is None:
+                        found.require_key()
+                except UnknownModel as e:
+                    missing[f"step {path!r}: {e}"] = None
+                except ConfigError as e:
+                    missing[str(e)] = None
+        if missing:
+            raise ConfigError("\n".join(missing))
+
+
+def plain_inputs(given: Mapping[str, Any] | None, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs of a run from a mapping and from keyword arguments, which win."""
+    return {**(given or {}), **named}
