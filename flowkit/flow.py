@@ -39,20 +39,20 @@ def load(
     own = runtime or Runtime(models=models, simulate=simulate)
     file = Path(path)
     checked = compiler.check(file, cwd=Path.cwd(), models=own.config(file))
-    return Flow(checked.valid(), own, shared=runtime is not None, warnings=checked.problems)
+    return Flow(checked.valid(), own, warnings=checked.problems)
 
 
 class Flow:
     """A flow that was checked. Runs share nothing but the runtime, so any number may go on at once."""
 
-    def __init__(self, plan: Plan, runtime: Runtime, *, shared: bool, warnings: Sequence[Problem] = ()) -> None:
+    def __init__(self, plan: Plan, runtime: Runtime, *, warnings: Sequence[Problem] = ()) -> None:
         self.plan = plan
         self.name = plan.name
         self.description = plan.description
         #: What the check would have warned of.
         self.warnings = tuple(warnings)
         self._runtime = runtime
-        self._shared = shared
+        self._ready = False
 
     def __repr__(self) -> str:
         return f"<Flow {self.name!r} of {len(self.plan.steps)} steps>"
@@ -73,10 +73,7 @@ class Flow:
 
     async def arun(self, given: Mapping[str, Any] | None = None, /, **inputs: Any) -> Run:
         """Run the flow in the running event loop; see `run`."""
-        if self._shared:
-            return await self.start(plain_inputs(given, inputs)).finish()
-        async with self._runtime:
-            return await self.start(plain_inputs(given, inputs)).finish()
+        return await self.start(plain_inputs(given, inputs)).finish()
 
     async def stream(self, given: Mapping[str, Any] | None = None, /, **inputs: Any) -> AsyncIterator[Event]:
         """Run the flow and yield its events; answers come in pieces, as `StepDelta`. A failed run ends with its error."""
@@ -99,8 +96,6 @@ class Flow:
                 task.cancel()
             with suppress(asyncio.CancelledError, FlowkitError):
                 await task
-            if not self._shared:
-                await self._runtime.__aexit__(None, None, None)
 
     def start(self, inputs: Mapping[str, Any], *, emit: Emit | None = None, stream: bool = False, grace: float = GRACE) -> Started:
         """Check inputs and models, and return a run that only waits to be awaited. Raises as `run` does; nothing was called then."""
@@ -109,7 +104,9 @@ class Flow:
             wanted = "; ".join(f"{place.path}:{place.line}:{place.column}: {what} cannot run in this version" for what, place in plan.deferred)
             raise ConfigError(f"{wanted} (it is checked only)")
         valid = self.validate(inputs)
-        self._runtime.require(plan)
+        if not self._ready:
+            self._runtime.require(plan)
+            self._ready = True
         return Started(plan, valid, self._runtime, emit or _silent, stream=stream, grace=grace)
 
     def validate(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,41 +129,57 @@ class Started:
     def __init__(self, plan: Plan, inputs: Mapping[str, Any], runtime: Runtime, emit: Emit, *, stream: bool, grace: float) -> None:
         self.run = Run(uuid.uuid4().hex[:12], plan.name, simulated=runtime.simulated, inputs=inputs)
         self._plan = plan
+        self._runtime = runtime
         self._emit = emit
+        self._stream = stream
+        self._grace = grace
         self._began = 0.0
-        client = runtime.client_for(plan)
-        services = Services(client, runtime.resolve, emit, self._elapsed, stream, runtime.simulated, grace)
-        self._execution = Execution(plan, inputs, services)
+        self._execution: Execution | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Start nothing new and end soon; `finish` then raises a RunError of kind `cancelled`."""
+        self._stopped = True
+        if self._execution is not None:
+            self._execution.stop(_interrupted())
+
+    async def finish(self) -> Run:
+        """Return the run when it has ended. Raises RunError, with the run, when a step failed."""
+        runtime, run = self._runtime, self.run
+        async with runtime:
+            client = runtime.client_for(self._plan)
+            self._began = asyncio.get_running_loop().time()
+            services = Services(client, runtime.resolve, self._emit, self._elapsed, self._stream, run.simulated, self._grace)
+            execution = self._execution = Execution(self._plan, run.inputs, services)
+            waits = {path: tuple(path.removesuffix(step.id) + w for w in step.waits) for path, _, step in self._plan.walk()}
+            self._emit(RunStarted(run.id, run.flow, run.simulated, waits))
+            if self._stopped:
+                execution.stop(_interrupted())
+            try:
+                run.outputs = await execution.run()
+                run.status = Status.SUCCEEDED
+            except RunError as e:
+                run.error, run.failed = StepError(e.kind, e.message), e.step
+                e.run = run
+                raise
+            except asyncio.CancelledError:
+                run.error = StepError("cancelled", "interrupted")
+                raise
+            finally:
+                if run.status is not Status.SUCCEEDED:
+                    run.status = Status.FAILED
+                run.steps = execution.results
+                run.usage = sum((s.usage for s in run.steps.values()), Usage())
+                run.seconds = self._elapsed()
+                self._emit(RunFinished(run, run.seconds))
+        return run
 
     def _elapsed(self) -> float:
         return asyncio.get_running_loop().time() - self._began
 
-    def stop(self) -> None:
-        """Start nothing new and end soon; `finish` then raises a RunError of kind `cancelled`."""
-        self._execution.stop(RunError("interrupted", kind="cancelled"))
 
-    async def finish(self) -> Run:
-        """Return the run when it has ended. Raises RunError, with the run, when a step failed."""
-        self._began = asyncio.get_running_loop().time()
-        run, execution = self.run, self._execution
-        waits = {path: tuple(path.removesuffix(step.id) + w for w in step.waits) for path, _, step in self._plan.walk()}
-        self._emit(RunStarted(run.id, run.flow, run.simulated, waits))
-        try:
-            run.outputs = await execution.run()
-            run.status = Status.SUCCEEDED
-        except RunError as e:
-            run.status, run.error, run.failed = Status.FAILED, StepError(e.kind, e.message), e.step
-            e.run = run
-            raise
-        except asyncio.CancelledError:
-            run.status, run.error = Status.FAILED, StepError("cancelled", "interrupted")
-            raise
-        finally:
-            run.steps = execution.results
-            run.usage = sum((s.usage for s in run.steps.values()), Usage())
-            run.seconds = self._elapsed()
-            self._emit(RunFinished(run, run.seconds))
-        return run
+def _interrupted() -> RunError:
+    return RunError("interrupted", kind="cancelled")
 
 
 __all__ = ["Flow", "FlowError", "Started", "load"]

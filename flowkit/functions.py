@@ -54,7 +54,7 @@ def _module(name: str, folder: Path, root: Path) -> ModuleType:
             return importlib.import_module(name)
     except ModuleNotFoundError:
         pass
-    except Exception as e:  # noqa: BLE001 - any code may run while a foreign module is imported
+    except Exception as e:
         raise LoadFailed("module-import", f"module {name!r} cannot be imported: {type(e).__name__}: {e}") from e
     raise LoadFailed("unknown-module", f"there is no module {name!r} beside the flow, in the project root, or installed")
 
@@ -71,7 +71,7 @@ def _from_file(name: str, path: Path, base: Path) -> ModuleType:
     sys.path.insert(0, str(base))  # what stands beside it may be imported by its plain name
     try:
         spec.loader.exec_module(module)
-    except Exception as e:  # noqa: BLE001 - any code may run while a foreign module is imported
+    except Exception as e:
         del sys.modules[unique]
         raise LoadFailed("module-import", f"module {name!r} cannot be imported: {type(e).__name__}: {e}") from e
     finally:

@@ -1,7 +1,8 @@
-"""What lives as long as a service: connections, limits, configuration. One per event loop; any number of runs share it."""
+"""What lives as long as a service: connections, limits, configuration. Any number of runs share it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ class Learns(Protocol):
 class Runtime:
     """Asks servers for any number of runs; use it as `async with flowkit.Runtime() as runtime`.
 
+    Connections and limits belong to an event loop and live while one is inside of `async with`; a run is, while it lasts.
     `models` maps an alias to another model, above all configuration. `simulate` answers in process: True for values that fit the
     types, or a server of `flowkit.testing`. `env` is read in place of the process's environment.
     """
@@ -40,9 +42,11 @@ class Runtime:
         self._overrides = dict(models or {})
         self._env = os.environ if env is None else env
         self._responder: Responder | None = (Simulator() if simulate else None) if isinstance(simulate, bool) else simulate
+        self._fresh = simulate is True
         self._configs: dict[Path, Config] = {}
         self._resolved: dict[tuple[str, Path], Resolved] = {}
-        self._client: Client | None = None
+        self._clients: dict[asyncio.AbstractEventLoop, Client] = {}
+        self._users: dict[asyncio.AbstractEventLoop, int] = {}
 
     @property
     def simulated(self) -> bool:
@@ -50,12 +54,18 @@ class Runtime:
         return self._responder is not None
 
     async def __aenter__(self) -> Runtime:
+        loop = asyncio.get_running_loop()
+        self._users[loop] = self._users.get(loop, 0) + 1
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._client is not None:
-            await self._client.__aexit__(kind, error, trace)
-            self._client = None
+        loop = asyncio.get_running_loop()
+        self._users[loop] -= 1
+        if self._users[loop] == 0:
+            del self._users[loop]
+            client = self._clients.pop(loop, None)
+            if client is not None:
+                await client.__aexit__(kind, error, trace)
 
     def config(self, path: Path) -> Config:
         """Return the configuration of the project of a file. Raises ConfigError."""
@@ -85,13 +95,18 @@ class Runtime:
             return Resolved(Endpoint(name, "http://simulated.invalid/v1", name, lengths=True), {}, (name,))
 
     def client_for(self, plan: Plan) -> Client:
-        """Return the client that all runs share; made when first asked for."""
-        if self._client is None:
+        """Return the client that all runs of this event loop share; made when first asked for."""
+        if self._fresh:
+            # Nothing is shared with a server that is not there, and a run that answers as the last one did can be repeated.
+            return Client(_taught(Simulator(), plan))
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
             known = self.config(plan.path)
-            self._client = Client(self._responder, proxy=known.proxy, ca_file=known.ca_file)
-        if self._responder is not None and hasattr(self._responder, "learn"):
-            self._responder.learn({path: step.type for path, _, step in plan.walk()})
-        return self._client
+            client = self._clients[loop] = Client(self._responder, proxy=known.proxy, ca_file=known.ca_file)
+        if self._responder is not None:
+            _taught(self._responder, plan)
+        return client
 
     def require(self, plan: Plan) -> None:
         """Refuse a plan whose models cannot be asked, before anything is. Raises ConfigError."""
@@ -110,6 +125,12 @@ class Runtime:
                     missing[str(e)] = None
         if missing:
             raise ConfigError("\n".join(missing))
+
+
+def _taught(responder: Responder, plan: Plan) -> Responder:
+    if hasattr(responder, "learn"):
+        responder.learn({path: step.type for path, _, step in plan.walk()})
+    return responder
 
 
 def plain_inputs(given: Mapping[str, Any] | None, named: Mapping[str, Any]) -> dict[str, Any]:

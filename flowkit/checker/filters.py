@@ -8,12 +8,14 @@ from typing import TypeAlias
 
 from jinja2 import nodes
 
-from flowkit.checker.expressions import Expressions
-from flowkit.checker.kinds import Facts, Kind, Row, StepKind, is_type, join
+from flowkit.checker.bounds import wide_filter
+from flowkit.checker.inference import Inference, one_of
+from flowkit.checker.kinds import Facts, Kind, Row, Rows, StepKind, is_type, join
 from flowkit.checker.narrowing import learn
+from flowkit.checker.operators import missing_word
 from flowkit.checker.reports import sorts, spell
 from flowkit.checker.scope import Scope, did_you_mean
-from flowkit.checker.tree import spelled, start_of, string_in
+from flowkit.checker.tree import length_of, spelled, start_of, string_in
 from flowkit.templates.filters import FILTERS, TESTS
 from flowkit.types.algebra import (
     ANY,
@@ -57,15 +59,20 @@ _ELSEWHERE = {
     "concat": "use `join`, or `+` for lists",
 }
 
-_Filter: TypeAlias = Callable[[Expressions, nodes.Filter, Scope, Facts], Kind]
+_Filter: TypeAlias = Callable[[Inference, nodes.Filter, Scope, Facts], Kind]
 
 
-def infer_filter(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def infer_filter(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     """Return what a filter gives."""
     if node.name not in FILTERS:
-        of.reports.error("unknown-filter", node.lineno, len(node.name), f"there is no filter {node.name!r}", _ELSEWHERE.get(node.name) or did_you_mean(node.name, list(FILTERS)))
+        hint = _ELSEWHERE.get(node.name) or did_you_mean(node.name, list(FILTERS))
+        of.reports.error("unknown-filter", node.lineno, len(node.name), f"there is no filter {node.name!r}", hint)
         if node.node is not None:
             of.infer(node.node, scope, facts)
+        return ANY
+    wide = wide_filter(node)
+    if wide is not None:
+        of.reports.error("template-limit", node.lineno, len(node.name), wide)
         return ANY
     if node.node is None:  # the text of a filter block
         _arguments(of, node, scope, facts)
@@ -73,31 +80,36 @@ def infer_filter(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts
     return _FILTERS.get(node.name, _text)(of, node, scope, facts)
 
 
-def _arguments(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> None:
-    for arg in of.arguments_of(node):
-        of.infer(arg, scope, facts)
+def _arguments(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> None:
+    of.arguments(node, scope, facts)
 
 
-def _input(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Type:
+def _input(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Type:
     """Return the type that a filter is given, which must be there."""
     assert node.node is not None
     return of.need(node.node, scope, facts)
 
 
-def _wrong(of: Expressions, node: nodes.Filter, type_: Type, wanted: str, hint: str | None = None) -> Kind:
+def _wrong(of: Inference, node: nodes.Filter, type_: Type, wanted: str, hint: str | None = None) -> Kind:
     assert node.node is not None
-    of.reports.error("filter-input", node.lineno, len(node.name), f"filter {node.name!r} needs {wanted}, but '{spelled(node.node)}' is {spell(type_)}", hint)
+    of.reports.error(
+        "filter-input",
+        node.lineno,
+        len(node.name),
+        f"filter {node.name!r} needs {wanted}, but '{spelled(node.node)}' is {spell(type_)}",
+        hint,
+    )
     return ANY
 
 
-def _items(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind | None:
+def _items(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind | None:
     """Return the kind of the items that a filter over a list is given; None after a problem."""
     assert node.node is not None
     kind = of.infer(node.node, scope, facts)
     if isinstance(kind, Row):
-        return union(*(k if is_type(k) else ANY for k in kind.items)) if kind.items else ANY  # type: ignore[misc]  # is_type says so
-    if is_type(kind) and isinstance(kind, List) and isinstance(kind.item, Row):  # type: ignore[unreachable]  # `items` gives lists of rows
-        return kind.item  # type: ignore[unreachable]
+        return one_of(kind)
+    if isinstance(kind, Rows):
+        return kind.item
     type_ = of.need(node.node, scope, facts)
     kinds = sorts(type_)
     if kinds is None:
@@ -122,12 +134,12 @@ def item_of(type_: Type) -> Type | None:
     return STRING if sorts(type_) == {"text"} else None
 
 
-def _attribute(of: Expressions, node: nodes.Expr, item: Kind) -> Type:
+def _attribute(of: Inference, node: nodes.Expr, item: Kind) -> Type:
     """Return the type of `attribute='a.b'` of an item, and report what it lacks."""
     if not isinstance(node, nodes.Const) or not isinstance(node.value, str) or not is_type(item):
         return ANY
     start, _ = string_in(of.reports.site.text, node)
-    current: Type = item  # type: ignore[assignment]  # is_type says so
+    current = item
     for part in re.finditer(r"[^.]+", node.value):
         name = part[0]
         found: list[Type] = []
@@ -155,9 +167,13 @@ def _attribute(of: Expressions, node: nodes.Expr, item: Kind) -> Type:
             if lacking:
                 names = [n for r in lacking for n in r.names()]
                 what = lacking[0].name or "an item"
-                of.reports.error("unknown-field", start + part.start(), len(name), f"{what} has no field {name!r}", did_you_mean(name, names, "it has"))
+                of.reports.error(
+                    "unknown-field", start + part.start(), len(name), f"{what} has no field {name!r}", did_you_mean(name, names, "it has")
+                )
             elif bare:
-                of.reports.error("no-field", start + part.start(), len(name), f"the items are {spell(bare[0])}, which has no field {name!r}")
+                of.reports.error(
+                    "no-field", start + part.start(), len(name), f"the items are {spell(bare[0])}, which has no field {name!r}"
+                )
             return ANY
         current = union(*found)
     return current
@@ -178,20 +194,20 @@ def _named(node: nodes.Filter, name: str, position: int | None = None) -> nodes.
 # -- filters by what they give ---------------------------------------------------------------------------------
 
 
-def _text(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _text(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     _input(of, node, scope, facts)
     _arguments(of, node, scope, facts)
     return STRING
 
 
-def _on_text(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _on_text(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     _text(of, node, scope, facts)
     return List(STRING) if node.name == "lines" else INTEGER if node.name == "wordcount" else STRING
 
 
-def _length(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _length(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     assert node.node is not None
-    if isinstance(of.infer(node.node, scope, facts), Row):
+    if isinstance(of.infer(node.node, scope, facts), (Row, Rows)):
         return INTEGER
     type_ = _input(of, node, scope, facts)
     kinds = sorts(type_)
@@ -201,7 +217,7 @@ def _length(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> 
     return INTEGER
 
 
-def _number(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _number(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     type_ = _input(of, node, scope, facts)
     _arguments(of, node, scope, facts)
     kinds = sorts(type_)
@@ -212,17 +228,17 @@ def _number(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> 
     return widen(type_) if node.name == "abs" and kinds else NUMBER
 
 
-def _keep(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _keep(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     """A list in, the same items out: list, sort, reverse, unique, select, reject."""
     assert node.node is not None
     given = of.infer(node.node, scope, facts)
-    if isinstance(given, List) and not is_type(given.item):
+    if isinstance(given, Rows):
         return given
     attribute = _named(node, "attribute", {"sort": 2, "unique": 1}.get(node.name))
     item = _items(of, node, scope, facts)
     if item is None:
         return ANY
-    if node.name == "reverse" and is_type(given) and sorts(given) == {"text"}:  # type: ignore[arg-type]  # is_type says so
+    if node.name == "reverse" and is_type(given) and sorts(given) == {"text"}:
         return STRING
     if attribute is not None and not (isinstance(attribute, nodes.Const) and attribute.value is None):
         for name in _split(attribute):
@@ -231,8 +247,13 @@ def _keep(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Ki
         if arg is not attribute:
             of.infer(arg, scope, facts)
     if node.name in {"select", "reject"} and is_type(item):
-        item = _tested(node, item, [a.value for a in node.args[:1] if isinstance(a, nodes.Const)])  # type: ignore[arg-type]
-    return List(item)  # type: ignore[arg-type]  # rows stay rows
+        item = _tested(node, item, [a.value for a in node.args[:1] if isinstance(a, nodes.Const)])
+    return _listed(item)
+
+
+def _listed(item: Kind) -> Kind:
+    """Return a list of items."""
+    return Rows(item) if isinstance(item, Row) else List(item) if is_type(item) else ANY
 
 
 def _split(attribute: nodes.Expr) -> list[nodes.Expr]:
@@ -252,8 +273,8 @@ def _tested(node: nodes.Filter, item: Type, names: list[object]) -> Type:
     return present(item) if node.name == "reject" and names and names[0] in {"none", "undefined"} else item
 
 
-def _by_attribute(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    """selectattr and rejectattr: the same items out, those that pass a test on a field."""
+def _by_attribute(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    """Selectattr and rejectattr: the same items out, those that pass a test on a field."""
     item = _items(of, node, scope, facts)
     if item is None:
         return ANY
@@ -263,19 +284,21 @@ def _by_attribute(of: Expressions, node: nodes.Filter, scope: Scope, facts: Fact
             of.infer(arg, scope, facts)
         test = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], nodes.Const) else None
         if test in {"eq", "==", "equalto", "ne", "!="} and len(node.args) > 2:
-            of._missing_word(node.args[2], of.infer(node.args[2], scope, facts), node.args[0], found)  # type: ignore[arg-type]
+            word = of.infer(node.args[2], scope, facts)
+            if is_type(word):
+                missing_word(of, node.args[2], word, node.args[0], found)
         elif test is not None and isinstance(test, str):
             _known_test(of, node.args[1], test)
-    return List(item)  # type: ignore[arg-type]  # rows stay rows
+    return _listed(item)
 
 
-def _known_test(of: Expressions, node: nodes.Expr, name: str) -> None:
+def _known_test(of: Inference, node: nodes.Expr, name: str) -> None:
     if name not in TESTS:
         start, length = string_in(of.reports.site.text, node)
         of.reports.error("unknown-test", start, length, f"there is no test {name!r}", did_you_mean(name, [t for t in TESTS if t.isalpha()]))
 
 
-def _map(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _map(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     item = _items(of, node, scope, facts)
     if item is None:
         return ANY
@@ -293,17 +316,26 @@ def _map(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kin
         start, length = string_in(of.reports.site.text, node.args[0])
         of.reports.error("unknown-filter", start, length, f"there is no filter {name!r}", did_you_mean(name, list(FILTERS)))
         return List(ANY)
-    given = {"int": INTEGER, "float": NUMBER, "length": INTEGER, "count": INTEGER, "wordcount": INTEGER, "abs": NUMBER, "round": NUMBER, "lines": List(STRING)}
+    given: dict[str, Type] = {
+        "int": INTEGER,
+        "float": NUMBER,
+        "length": INTEGER,
+        "count": INTEGER,
+        "wordcount": INTEGER,
+        "abs": NUMBER,
+        "round": NUMBER,
+        "lines": List(STRING),
+    }
     if name in given:
         return List(given[name])
     return List(STRING) if name in _TO_TEXT else List(ANY)
 
 
-def _one(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _one(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     """first, last, min, max: one of the items; that there may be none is left to run time."""
     assert node.node is not None
     given = of.infer(node.node, scope, facts)
-    if isinstance(given, List) and not is_type(given.item):
+    if isinstance(given, Rows):
         return given.item
     item = _items(of, node, scope, facts)
     attribute = _named(node, "attribute", 1) if node.name in {"min", "max"} else None
@@ -312,7 +344,7 @@ def _one(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kin
     return ANY if item is None else item
 
 
-def _sum(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _sum(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     item = _items(of, node, scope, facts)
     attribute = _named(node, "attribute", 0)
     if item is None:
@@ -323,23 +355,26 @@ def _sum(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kin
     if start is not None:
         of.infer(start, scope, facts)
         return ANY
-    kinds = sorts(item) if is_type(item) else None  # type: ignore[arg-type]  # is_type says so
-    if kinds and not kinds & {"number", "boolean"}:
-        return _wrong(of, node, List(item), "numbers")  # type: ignore[arg-type]
-    if kinds is None:
+    if not is_type(item) or (kinds := sorts(item)) is None:
         return ANY
-    return item if kinds and spell(item) == "integer" else NUMBER  # type: ignore[arg-type]
-
-
-def _mean(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    item = _items(of, node, scope, facts)
-    kinds = sorts(item) if item is not None and is_type(item) else None  # type: ignore[arg-type]  # is_type says so
     if kinds and not kinds & {"number", "boolean"}:
-        return _wrong(of, node, List(item), "numbers")  # type: ignore[arg-type]
-    return NUMBER
+        return _wrong(of, node, List(item), "numbers")
+    if may_be_absent(item):
+        return _absent_items(of, node, "to add")
+    return item if kinds and spell(item) == "integer" else NUMBER
 
 
-def _join(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _mean(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    item = _items(of, node, scope, facts)
+    if item is None or not is_type(item):
+        return NUMBER
+    kinds = sorts(item)
+    if kinds and not kinds & {"number", "boolean"}:
+        return _wrong(of, node, List(item), "numbers")
+    return _absent_items(of, node, "to add") if may_be_absent(item) else NUMBER
+
+
+def _join(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     item = _items(of, node, scope, facts)
     attribute = _named(node, "attribute", 1)
     if attribute is not None and item is not None:
@@ -347,13 +382,21 @@ def _join(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Ki
     for arg in of.arguments_of(node):
         if arg is not attribute:
             of.infer(arg, scope, facts)
-    if item is not None and is_type(item) and not isinstance(item, Const) and may_be_absent(item):  # type: ignore[arg-type]
-        assert node.node is not None
-        of.reports.error("unhandled-absent", start_of(node.node), len(spelled(node.node)), f"an item of '{spelled(node.node)}' may be absent, which has no text to join", "leave them out first: `| select('defined') | join(…)`")
+    if item is not None and is_type(item) and not isinstance(item, Const) and may_be_absent(item):
+        _absent_items(of, node, "to join")
     return STRING
 
 
-def _default(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _absent_items(of: Inference, node: nodes.Filter, what: str) -> Type:
+    """Report that a filter meets items that are not there."""
+    assert node.node is not None
+    message = f"an item of '{spelled(node.node)}' may be absent, so that there is nothing {what}"
+    hint = f"leave them out first: `| select('defined') | {node.name}`"
+    of.reports.error("unhandled-absent", start_of(node.node), length_of(node.node), message, hint)
+    return ANY
+
+
+def _default(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     assert node.node is not None
     inner = node.node
     if isinstance(inner, nodes.Name) and scope.find(inner.name) is None:
@@ -370,15 +413,15 @@ def _default(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) ->
     for arg in of.arguments_of(node):
         if arg is not replacement:
             of.infer(arg, scope, facts)
-    if is_type(kind) and not isinstance(kind, Const) and may_be_absent(kind):  # type: ignore[arg-type]
-        rest = [m for m in members(kind) if not isinstance(m, Null)]  # type: ignore[arg-type]
+    if is_type(kind) and not isinstance(kind, Const) and may_be_absent(kind):
+        rest = [m for m in members(kind) if not isinstance(m, Null)]
         return join(union(*rest), other) if rest else other
     boolean = _named(node, "boolean", 1)
     return join(kind, other) if boolean is not None else kind
 
 
-def _pairs(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    """items and dictsort: pairs of key and value."""
+def _pairs(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+    """Items and dictsort: pairs of key and value."""
     assert node.node is not None
     type_ = of.value(node.node, scope, facts) if node.name == "items" else _input(of, node, scope, facts)
     _arguments(of, node, scope, facts)
@@ -396,30 +439,36 @@ def _pairs(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> K
                 values.extend(f.type for f in m.fields)
             case Object():
                 values.append(ANY)
-    return List(Row((STRING, union(*values))))  # type: ignore[arg-type]  # a list of rows, seen by loops alone
+    return Rows(Row((STRING, union(*values))))
 
 
-def _groups(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _groups(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     item = _items(of, node, scope, facts)
     attribute = _named(node, "attribute", 0)
     if item is None or attribute is None:
         return ANY
-    return List(Row((_attribute(of, attribute, item), List(item))))  # type: ignore[arg-type]  # as in _pairs
+    default = _named(node, "default", 1)
+    key = _attribute(of, attribute, item)
+    if default is not None:
+        key = union(present(key), widen(of.value(default, scope, facts)))
+    return Rows(Row((key, _listed(item))))
 
 
-def _batches(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _batches(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     item = _items(of, node, scope, facts)
     _arguments(of, node, scope, facts)
-    return ANY if item is None else List(List(item))  # type: ignore[arg-type]
+    return List(List(item)) if item is not None and is_type(item) else ANY
 
 
-def _json(of: Expressions, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
+def _json(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     return _text(of, node, scope, facts)
 
 
 _TO_TEXT = frozenset(
-    "capitalize center dedent e escape forceescape format indent lower replace safe string striptags title trim truncate truncate_words "
-    "upper urlencode wordwrap filesizeformat join tojson json".split()
+    (
+        "capitalize center dedent e escape forceescape format indent lower replace safe string striptags title trim "
+        "truncate truncate_words upper urlencode wordwrap filesizeformat join tojson json"
+    ).split()
 )
 
 _FILTERS: dict[str, _Filter] = {

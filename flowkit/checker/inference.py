@@ -104,7 +104,11 @@ class Inference:
                 elif isinstance(base, Record):
                     why = "the field is optional"
                 elif isinstance(base, Loop):
-                    why = "there is none in the first round" if getattr(origin, "attr", "") == "previtem" else "there is none in the last round"
+                    why = (
+                        "there is none in the first round"
+                        if getattr(origin, "attr", "") == "previtem"
+                        else "there is none in the last round"
+                    )
             case nodes.Name():
                 step = self._step_behind(origin, scope)
                 if origin.name == "previous":

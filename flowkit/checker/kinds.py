@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from jinja2 import nodes
 
 from flowkit.types.algebra import ANY, BOOLEAN, INTEGER, MESSAGES, NULL, STRING, Field, List, Record, Type, nullable, union
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 #: `steps.x.error`, absent where the step did not fail.
 STEP_ERROR = nullable(Record((Field("kind", STRING), Field("message", STRING)), name="error"))
@@ -30,8 +33,10 @@ class StepKind:
     kind: str
     output: Type
     causes: frozenset[str] = frozenset()
-    #: Keys of the conditions that all hold when the step runs, see `narrowing`.
-    conditions: frozenset[str] = frozenset()
+    #: What holds when the step runs, None where that is not known.
+    condition: Condition | None = None
+    #: What is known where its condition did not hold.
+    denied: Facts = frozenset()
     #: What is known wherever the step is known to have run.
     facts: Facts = frozenset()
     #: Type of one item of a `foreach`, else None.
@@ -77,6 +82,13 @@ class Row:
     """A tuple with a type for each place, as `items` and `for a, b in` know it."""
 
     items: tuple[Kind, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A list of tuples, as `items`, `dictsort` and `groupby` give it."""
+
+    item: Row
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +143,8 @@ class Namespace:
     """A `namespace(…)`: its attributes may be set anywhere, so their types are not followed."""
 
     names: set[str] = field(default_factory=set)
+    #: Whether it may hold more than is known: `namespace(some_mapping)`.
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,16 +154,25 @@ class Module:
     macros: Mapping[str, Kind]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """A condition of a step: its tree, the names that it sees, and the words of the enums that it compares, by their keys."""
+
+    tree: nodes.Node
+    scope: object
+    words: Mapping[str, frozenset[str]]
+
+
 #: Things that are known to hold at a point, see `narrowing`.
 Facts: TypeAlias = frozenset[tuple[str, str]]
 
-Special: TypeAlias = Steps | StepKind | Row | MacroKind | Method | Function | Loop | Namespace | Module
+Special: TypeAlias = Steps | StepKind | Row | Rows | MacroKind | Method | Function | Loop | Namespace | Module
 Kind: TypeAlias = Type | Special
 
-_SPECIAL = (Steps, StepKind, Row, MacroKind, Method, Function, Loop, Namespace, Module)
+_SPECIAL = (Steps, StepKind, Row, Rows, MacroKind, Method, Function, Loop, Namespace, Module)
 
 
-def is_type(kind: Kind) -> bool:
+def is_type(kind: Kind) -> TypeIs[Type]:
     """Tell whether a kind is an ordinary value with a type."""
     return not isinstance(kind, _SPECIAL)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from jinja2 import nodes
 
-from flowkit.checker.kinds import Facts, StepKind, Steps
+from flowkit.checker.kinds import Condition, Facts, Loop, StepKind, Steps
 from flowkit.checker.scope import Scope
 from flowkit.checker.tree import key_of
 
@@ -18,8 +18,10 @@ NOTHING: Facts = frozenset()
 
 #: A true result of these means that what they were given was there.
 _KEEP_EMPTINESS = frozenset(
-    "list length count trim first last select selectattr reject rejectattr map sort join unique string lower upper sum max min "
-    "default d dictsort items reverse lines tojson json".split()
+    (
+        "list length count trim first last select selectattr reject rejectattr map sort join unique string lower upper "
+        "sum max min default d dictsort items reverse lines tojson json"
+    ).split()
 )
 _FALSY: tuple[object, ...] = ("", 0, False, None)
 
@@ -30,6 +32,7 @@ def learn(node: nodes.Node, scope: Scope, steps: Mapping[str, StepKind], *, trut
     found: set[tuple[str, str]] = set()
     if key is not None:
         found.add(("true" if truth else "false", key))
+    found |= _of_loop(node, scope, truth=truth)
     found |= _specific(node, scope, steps, truth=truth)
     return frozenset(found) | _of_steps(found, steps)
 
@@ -138,7 +141,7 @@ def _presence(node: nodes.Node, scope: Scope, *, there: bool) -> set[tuple[str, 
 
 
 def _of_comparison(node: nodes.Compare, scope: Scope, steps: Mapping[str, StepKind], *, truth: bool) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
+    found = _of_words(node, scope, truth=truth)
     left = node.expr
     single = len(node.ops) == 1
     for operand in node.ops:
@@ -163,6 +166,107 @@ def _of_comparison(node: nodes.Compare, scope: Scope, steps: Mapping[str, StepKi
     return found
 
 
+def _of_words(node: nodes.Compare, scope: Scope, *, truth: bool) -> set[tuple[str, str]]:
+    """Return which word a value is, or is not."""
+    if len(node.ops) != 1:
+        return set()
+    found: set[tuple[str, str]] = set()
+    for subject, other in ((node.expr, node.ops[0].expr), (node.ops[0].expr, node.expr)):
+        key = key_of(subject, scope)
+        words = _words(other)
+        if key is None or isinstance(subject, nodes.Const) or not words:
+            continue
+        op = node.ops[0].op
+        same = truth == (op in {"eq", "in"})
+        if op in {"eq", "ne"} and len(words) == 1 and isinstance(other, nodes.Const):
+            found.add(("is" if same else "is not", f"{key}={words[0]}"))
+        elif op in {"in", "notin"} and subject is node.expr and not isinstance(other, nodes.Const):
+            if same:
+                found.add(("is one of", f"{key}={chr(0).join(sorted(words))}"))
+            else:
+                found.update(("is not", f"{key}={w}") for w in words)
+    return found
+
+
+def _words(node: nodes.Node) -> list[str]:
+    """Return the literal words of `'a'` or `['a', 'b']`; none when any of them is no literal."""
+    parts = node.items if isinstance(node, (nodes.List, nodes.Tuple)) else [node]
+    words = [p.value for p in parts if isinstance(p, nodes.Const) and isinstance(p.value, str)]
+    return words if len(words) == len(parts) else []
+
+
+def _of_loop(node: nodes.Node, scope: Scope, *, truth: bool) -> set[tuple[str, str]]:
+    """Return what the round of a loop says of its neighbours."""
+    if not isinstance(node, nodes.Getattr) or not isinstance(node.node, nodes.Name):
+        return set()
+    binding = scope.find(node.node.name)
+    if binding is None or not isinstance(binding.kind, Loop):
+        return set()
+    neighbour = {
+        "first": ("previtem", False),
+        "last": ("nextitem", False),
+        "index0": ("previtem", True),
+        "revindex0": ("nextitem", True),
+    }.get(node.attr)
+    return {("present", f"{binding.key}.{neighbour[0]}")} if neighbour is not None and neighbour[1] == truth else set()
+
+
+# -- whether a condition of a step holds -------------------------------------------------------------------
+
+
+def holds(condition: Condition, facts: Facts) -> bool:
+    """Tell whether the facts of a text say that the condition of a step held."""
+    return _decided(condition.tree, condition, facts) is True
+
+
+def _decided(node: nodes.Node, condition: Condition, facts: Facts) -> bool | None:
+    """Return what a part of a condition is under some facts; None where they do not say."""
+    scope = condition.scope
+    assert isinstance(scope, Scope)
+    key = key_of(node, scope)
+    if key is not None and ("true", key) in facts:
+        return True
+    if key is not None and ("false", key) in facts:
+        return False
+    match node:
+        case nodes.Not():
+            inner = _decided(node.node, condition, facts)
+            return None if inner is None else not inner
+        case nodes.And() | nodes.Or():
+            parts = [_decided(p, condition, facts) for p in _chain(node)]
+            deciding = isinstance(node, nodes.Or)
+            return deciding if deciding in parts else None if None in parts else not deciding
+        case nodes.Compare() if len(node.ops) == 1:
+            return _decided_comparison(node, scope, condition, facts)
+        case nodes.Getattr():
+            # `when: steps.a.output` holds where a is known to have run, as far as a guard of the format goes.
+            step = _step_of(node, scope)
+            if step is not None and step[1] == "skipped":
+                return False if ("ran", step[0]) in facts else True if ("absent", f"steps.{step[0]}.output") in facts else None
+    return None
+
+
+def _decided_comparison(node: nodes.Compare, scope: Scope, condition: Condition, facts: Facts) -> bool | None:
+    op, other = node.ops[0].op, node.ops[0].expr
+    subject = key_of(node.expr, scope)
+    opposite = {"eq": "ne", "ne": "eq", "lt": "gteq", "gteq": "lt", "gt": "lteq", "lteq": "gt", "in": "notin", "notin": "in"}.get(op)
+    if opposite is not None:
+        turned = key_of(nodes.Compare(node.expr, [nodes.Operand(opposite, other)]), scope)
+        for fact, said in (("true", False), ("false", True)):
+            if turned is not None and (fact, turned) in facts:
+                return said
+    wanted = frozenset(_words(other))
+    if subject is None or subject not in condition.words or not wanted or op not in {"eq", "ne", "in", "notin"}:
+        return None
+    possible = condition.words[subject]
+    for fact, text in facts:
+        if fact in {"is", "is not", "is one of"} and text.startswith(subject + "="):
+            said_words = frozenset(text[len(subject) + 1 :].split("\0"))
+            possible = possible - said_words if fact == "is not" else possible & said_words
+    among = True if possible <= wanted else None if possible & wanted else False
+    return among if op in {"eq", "in"} or among is None else not among
+
+
 def _holds_none(node: nodes.Node) -> bool:
     if isinstance(node, (nodes.List, nodes.Tuple)):
         return not all(isinstance(i, nodes.Const) and i.value is not None for i in node.items)
@@ -182,5 +286,9 @@ def _of_steps(found: set[tuple[str, str]], steps: Mapping[str, StepKind]) -> Fac
     for what, id_ in found:
         if what == "ran" and id_ in steps:
             more |= steps[id_].facts
+        elif what in {"absent", "false"} and id_.startswith("steps.") and id_.endswith(".output"):
+            # Where a step with a `when` gave nothing, its condition did not hold.
+            step = steps.get(id_.split(".")[1])
+            if step is not None and step.causes == {"when"} and id_ == f"steps.{step.id}.output":
+                more |= step.denied
     return frozenset(more)
-

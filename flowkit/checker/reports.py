@@ -7,12 +7,30 @@ from dataclasses import dataclass, field
 
 from jinja2 import nodes
 
-from flowkit.checker.kinds import Function, Kind, Loop, MacroKind, Method, Module, Namespace, Row, StepKind, Steps
+from flowkit.checker.kinds import Function, Kind, Loop, MacroKind, Method, Module, Namespace, Row, Rows, StepKind, Steps
 from flowkit.checker.scope import Scope, Site, did_you_mean
 from flowkit.checker.tree import spelled
 from flowkit.errors import Problems
-from flowkit.types.algebra import AnyType, Boolean, Const, Date, DateTime, Enum, Integer, List, Map, Null, Number, Object, Record, String, Type, members, widen
-from flowkit.types.grammar import spell as spell_type
+from flowkit.types.algebra import (
+    AnyType,
+    Boolean,
+    Const,
+    Date,
+    DateTime,
+    Enum,
+    Integer,
+    List,
+    Map,
+    Null,
+    Number,
+    Object,
+    Record,
+    String,
+    Type,
+    members,
+    widen,
+)
+from flowkit.types.wording import spell as spell_type
 
 #: Jinja helpers of other tools that do not exist here, and what to write instead.
 _ELSEWHERE = {
@@ -28,7 +46,27 @@ _ELSEWHERE = {
     "previous": "`previous` exists only in a step with `repeat`",
     "round": "`round` exists only in a step with `repeat`",
     "loop": "`loop` exists only inside `{% for %}`",
+    "null": "write none",
+    "nil": "write none",
+    "undefined": "write `is not defined`, or none",
+    "len": "use the filter `length`",
+    "str": "use the filter `string`, or `~`",
+    "int": "use the filter `int`",
+    "float": "use the filter `float`",
+    "list": "use the filter `list`",
+    "sum": "use the filter `sum`",
+    "max": "use the filter `max`",
+    "min": "use the filter `min`",
+    "sorted": "use the filter `sort`",
+    "enumerate": "use `loop.index`",
+    "zip": "go through one list and take `other[loop.index0]`",
+    "this": "write inputs.NAME or steps.NAME.output",
+    "input": "write inputs.NAME",
 }
+
+
+#: Functions that are always there, which nobody means by a misspelt name.
+_FUNCTIONS = frozenset({"range", "dict", "namespace", "varargs", "kwargs", "caller"})
 
 
 def spell(type_: Type) -> str:
@@ -67,6 +105,8 @@ def name_kind(kind: Kind) -> str:
             return "a step"
         case Row():
             return "a pair"
+        case Rows():
+            return "a list of pairs"
         case MacroKind() | Method() | Function():
             return "a function"
         case Loop():
@@ -102,9 +142,13 @@ class Reports:
         """Report a name that is not there."""
         ended = scope.was_ended(node.name)
         if ended:
-            hint: str | None = f"what is set inside `{{% {ended} %}}` ends with it; use `{{% set ns = namespace({node.name}='') %}}` before the loop"
+            hint: str | None = (
+                f"what is set inside `{{% {ended} %}}` ends with it; use `{{% set ns = namespace({node.name}='') %}}` before the loop"
+            )
         else:
-            hint = _ELSEWHERE.get(node.name) or did_you_mean(node.name, scope.visible(), "the names here are")
+            hint = _ELSEWHERE.get(node.name) or did_you_mean(
+                node.name, [n for n in scope.visible() if n not in _FUNCTIONS], "the names here are"
+            )
             for root in ("inputs", "values"):
                 found = scope.find(root)
                 if found is not None and isinstance(found.kind, Record) and found.kind.get(node.name):
@@ -115,18 +159,42 @@ class Reports:
 
     def unknown_step(self, start: int, name: str, ids: list[str]) -> None:
         """Report a step that is not there."""
-        self.error("unknown-step", start, len(name), f"{self.who} reads 'steps.{name}', which is not a step", did_you_mean(name, ids, "the steps are"))
+        self.error(
+            "unknown-step",
+            start,
+            len(name),
+            f"{self.who} reads 'steps.{name}', which is not a step",
+            did_you_mean(name, ids, "the steps are"),
+        )
 
     def unknown_field(self, start: int, name: str, base: nodes.Node, kind: Kind, names: list[str]) -> None:
         """Report a field that a record does not have."""
         hint = did_you_mean(name, names, "it has")
         if name in {"items", "keys", "values", "get"} and not isinstance(kind, StepKind):
-            hint = "use the filter `items`: {% for key, value in x | items %}" if name == "items" else "mappings have no methods; name the field, or use the filter `items`"
+            hint = (
+                "use the filter `items`: {% for key, value in x | items %}"
+                if name == "items"
+                else "mappings have no methods; name the field, or use the filter `items`"
+            )
         self.error("unknown-field", start, len(name), f"'{spelled(base)}' has no field {name!r}", hint)
 
-    def no_fields(self, start: int, name: str, base: nodes.Node, type_: Type) -> None:
+    def unknown_method(self, start: int, node: nodes.Getattr, type_: Type, names: list[str]) -> None:
+        """Report a call of a method that a text or list does not have."""
+        other = {
+            "append": "make a new list: a + [b]",
+            "join": "use the filter `join`",
+            "format": "use the filter `format`, or `~`",
+            "sort": "use the filter `sort`",
+        }
+        near = did_you_mean(node.attr, names) if len(names) > 2 else None
+        hint = other.get(node.attr) or (near if near and near.startswith("did you mean") else None)
+        self.error(
+            "unknown-method", start, len(node.attr), f"'{spelled(node.node)}' is {spell(type_)}, which has no method {node.attr!r}", hint
+        )
+
+    def no_fields(self, start: int, name: str, base: nodes.Node, type_: Type, *, method: bool = False) -> None:
         """Report a field of something that has none."""
-        hint = None
+        hint = f"for the method write .{name}()" if method else None
         if isinstance(type_, List):
             hint = f"go through the list with `for`, take one with `first` or `[0]`, or all with `map(attribute='{name}')`"
         self.error("no-field", start, len(name), f"'{spelled(base)}' is {spell(type_)}, which has no field {name!r}", hint)
@@ -139,7 +207,9 @@ class Reports:
         else:
             message = f"{what} may be absent" + (f": {why}" if why else "")
         if step and not surely:
-            hint: str | None = f"read it inside {{% if steps.{step}.output %}}, or add `| default(…)`, a `when:` of this step, or `on_skip: skip`"
+            hint: str | None = (
+                f"read it inside {{% if steps.{step}.output %}}, or add `| default(…)`, a `when:` of this step, or `on_skip: skip`"
+            )
         elif isinstance(origin, nodes.CondExpr):
             hint = "add `else`"
         else:

@@ -83,4 +83,4 @@ def did_you_mean(name: str, names: list[str], what: str = "there is") -> str | N
     found = nearest(name, names)
     if found:
         return f"did you mean {found!r}?"
-    return f"{what} {', '.join(names)}" if names and len(names) <= 12 else None
+    return f"{what} {', '.join(names)}" if names and len(names) <= 16 else None

@@ -10,16 +10,17 @@ from pathlib import Path
 from jinja2 import nodes
 
 from flowkit.checker.expressions import Expressions
-from flowkit.checker.filters import infer_filter, item_of
-from flowkit.checker.kinds import Facts, Function, Kind, Loop, MacroKind, Module, Namespace, Row, StepKind, is_type, join
+from flowkit.checker.filters import item_of
+from flowkit.checker.inference import one_of
+from flowkit.checker.kinds import Facts, Function, Kind, Loop, MacroKind, Module, Namespace, Row, Rows, StepKind, join
 from flowkit.checker.narrowing import NOTHING
 from flowkit.checker.reports import Reports, Uses, sorts, spell
-from flowkit.checker.scope import Scope, Site, did_you_mean
-from flowkit.checker.tree import key_of, spelled, start_of, string_in
+from flowkit.checker.scope import Binding, Scope, Site, did_you_mean
+from flowkit.checker.tree import key_of, keyword_at, length_of, spelled, start_of, string_in
 from flowkit.errors import Place, Problems
 from flowkit.templates import ReadRefused
 from flowkit.templates.syntax import SyntaxProblem, parse_template
-from flowkit.types.algebra import ANY, NULL, STRING, AnyType, List, Null, Type, members, nullable, union
+from flowkit.types.algebra import ANY, NULL, STRING, List, Type, members, union
 
 #: Includes and macros deeper than this call each other in a circle.
 MAX_DEPTH = 20
@@ -151,7 +152,9 @@ class Texts(Expressions):
                 start = self.reports.site.text.find(found[0], child.lineno)
                 if start >= 0:
                     place = self.reports.site.at(start, len(found[0]))
-                    self.problems.warning("single-braces", place, f"{found[0]} is plain text here", f"to insert the value write {{{found[0]}}}")
+                    self.problems.warning(
+                        "single-braces", place, f"{found[0]} is plain text here", f"to insert the value write {{{found[0]}}}"
+                    )
 
     def _if(self, node: nodes.If, scope: Scope, facts: Facts) -> None:
         branches: list[dict[str, Kind]] = []
@@ -193,16 +196,20 @@ class Texts(Expressions):
             within, _, _ = self.condition(node.test, inner, facts)
         inner.bind("loop", Function("loop") if node.recursive else Loop(item))
         self._body(node.body, inner, within)
-        own = {n.name for n in node.target.find_all(nodes.Name)} | {"loop"} | ({node.target.name} if isinstance(node.target, nodes.Name) else set())
+        own = (
+            {n.name for n in node.target.find_all(nodes.Name)}
+            | {"loop"}
+            | ({node.target.name} if isinstance(node.target, nodes.Name) else set())
+        )
         scope.ended.update(dict.fromkeys((n for n in inner.names if n not in own), "for"))
         if node.else_:
             self._body(node.else_, scope.inner(), facts)
 
-    def _iterated(self, node: nodes.Expr, scope: Scope, facts: Facts) -> Kind:
+    def _iterated(self, node: nodes.Node, scope: Scope, facts: Facts) -> Kind:
         kind = self.infer(node, scope, facts)
         if isinstance(kind, Row):
-            return union(*(k if is_type(k) else ANY for k in kind.items)) if kind.items else ANY  # type: ignore[misc]  # is_type says so
-        if isinstance(kind, List) and not is_type(kind.item):
+            return one_of(kind)
+        if isinstance(kind, Rows):
             return kind.item
         type_ = self.need(node, scope, facts)
         kinds = sorts(type_)
@@ -210,7 +217,7 @@ class Texts(Expressions):
             return ANY
         if kinds and not kinds & {"list", "mapping"}:
             hint = "use `| lines` or `.split(…)`" if kinds == {"text"} else None
-            self.reports.error("not-a-list", start_of(node), len(spelled(node)) if isinstance(node, (nodes.Name, nodes.Getattr)) else 1, f"'{spelled(node)}' is {spell(type_)}, not a list", hint)
+            self.reports.error("not-a-list", start_of(node), length_of(node), f"'{spelled(node)}' is {spell(type_)}, not a list", hint)
             return ANY
         found = [item_of(m) for m in members(type_) if sorts(m) != {"text"}]
         return union(*(f for f in found if f is not None)) if found else ANY
@@ -228,7 +235,13 @@ class Texts(Expressions):
         match target:
             case nodes.Name():
                 if target.name in {"inputs", "steps", "values"}:
-                    self.reports.error("reserved-name", target.lineno, len(target.name), f"{target.name!r} cannot be set: it is the flow's own name", "choose another name")
+                    self.reports.error(
+                        "reserved-name",
+                        target.lineno,
+                        len(target.name),
+                        f"{target.name!r} cannot be set: it is the flow's own name",
+                        "choose another name",
+                    )
                     return
                 scope.bind(target.name, kind, key)
             case nodes.Tuple():
@@ -258,27 +271,44 @@ class Texts(Expressions):
             if at < len(names):
                 given[names[at]] = (kind, key_of(arg, scope))
             elif not _takes(definition, "varargs"):
-                self.reports.error("macro-call", start_of(arg), 1, f"macro {_name(definition)!r} takes {len(names)} arguments, not {len(node.args)}")
+                self.reports.error(
+                    "macro-call", start_of(arg), 1, f"macro {_name(definition)!r} takes {len(names)} arguments, not {len(node.args)}"
+                )
                 return STRING
         for keyword in node.kwargs:
             kind = self.infer(keyword.value, scope, facts)
             if keyword.key in given:
-                self.reports.error("macro-call", keyword.lineno, len(keyword.key), f"argument {keyword.key!r} of macro {_name(definition)!r} is given twice")
+                self.reports.error(
+                    "macro-call",
+                    keyword_at(self.reports.site.text, keyword),
+                    len(keyword.key),
+                    f"argument {keyword.key!r} of macro {_name(definition)!r} is given twice",
+                )
             elif keyword.key in names:
                 given[keyword.key] = (kind, key_of(keyword.value, scope))
             elif not _takes(definition, "kwargs"):
-                self.reports.error("macro-call", keyword.lineno, len(keyword.key), f"macro {_name(definition)!r} has no argument {keyword.key!r}", did_you_mean(keyword.key, names, "its arguments are"))
+                self.reports.error(
+                    "macro-call",
+                    keyword_at(self.reports.site.text, keyword),
+                    len(keyword.key),
+                    f"macro {_name(definition)!r} has no argument {keyword.key!r}",
+                    did_you_mean(keyword.key, names, "its arguments are"),
+                )
         if node.dyn_args is not None or node.dyn_kwargs is not None:
             return STRING
         required = names[: len(names) - len(definition.defaults)]
         missing = [n for n in required if n not in given]
         if missing:
-            self.reports.error("macro-call", start_of(node), len(spelled(node.node)), f"macro {_name(definition)!r} needs {', '.join(map(repr, missing))}")
-            given |= {n: (ANY, None) for n in missing}
+            self.reports.error(
+                "macro-call", start_of(node), len(spelled(node.node)), f"macro {_name(definition)!r} needs {', '.join(map(repr, missing))}"
+            )
+            given |= dict.fromkeys(missing, (ANY, None))
         self._macro_body(definition, given, macro, facts)
         return STRING
 
-    def _macro_body(self, definition: nodes.Macro | nodes.CallBlock, given: Mapping[str, tuple[Kind, str | None]], macro: MacroKind, facts: Facts) -> None:
+    def _macro_body(
+        self, definition: nodes.Macro | nodes.CallBlock, given: Mapping[str, tuple[Kind, str | None]], macro: MacroKind, facts: Facts
+    ) -> None:
         self._called.add(id(definition))
         if self._depth >= MAX_DEPTH or any(d == id(definition) for d, _ in self._active):
             return  # a macro that calls itself was checked on the way in
@@ -286,7 +316,9 @@ class Texts(Expressions):
         assert isinstance(outer, Scope)
         assert isinstance(macro.site, Site)
         inner = outer.inner()
-        defaults = dict(zip([a.name for a in definition.args][len(definition.args) - len(definition.defaults) :], definition.defaults, strict=True))
+        defaults = dict(
+            zip([a.name for a in definition.args][len(definition.args) - len(definition.defaults) :], definition.defaults, strict=True)
+        )
         reports, self.reports = self.reports, Reports(self.problems, macro.site, self.reports.who, self.steps)
         self._active.append((id(definition), macro.site))
         self._depth += 1
@@ -315,7 +347,13 @@ class Texts(Expressions):
     def _open(self, node: nodes.Include | nodes.Import | nodes.FromImport) -> Included | None:
         template = node.template
         if not isinstance(template, nodes.Const) or not isinstance(template.value, str):
-            self.reports.error("dynamic-include", start_of(template), 1, "the name of an included file must be a literal text", "choose between literal names with {% if %}")
+            self.reports.error(
+                "dynamic-include",
+                start_of(template),
+                1,
+                "the name of an included file must be a literal text",
+                "choose between literal names with {% if %}",
+            )
             return None
         start, length = string_in(self.reports.site.text, template)
         try:
@@ -371,17 +409,19 @@ class Texts(Expressions):
                 if name in module.names:
                     kind = module.names[name].kind
                 else:
-                    at = re.compile(rf"\b{re.escape(name)}\b").search(self.reports.site.text, start_of(node.template) + len(str(getattr(node.template, "value", ""))))
+                    at = re.compile(rf"\b{re.escape(name)}\b").search(
+                        self.reports.site.text, start_of(node.template) + len(str(getattr(node.template, "value", "")))
+                    )
                     start = at.start() if at else node.lineno
                     file = getattr(node.template, "value", "")
-                    self.reports.error("unknown-macro", start, len(name), f"{file!r} has no macro {name!r}", did_you_mean(name, list(module.names), "it has"))
+                    self.reports.error(
+                        "unknown-macro",
+                        start,
+                        len(name),
+                        f"{file!r} has no macro {name!r}",
+                        did_you_mean(name, list(module.names), "it has"),
+                    )
             scope.bind(alias, kind)
-
-    # -- hooks of expressions ------------------------------------------------------------------------------
-
-    def filter(self, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-        """Return what a filter gives."""
-        return infer_filter(self, node, scope, facts)
 
 
 def _name(definition: nodes.Macro | nodes.CallBlock) -> str:
@@ -395,18 +435,11 @@ def _takes(definition: nodes.Macro | nodes.CallBlock, name: str) -> bool:
 
 def _part(kind: Kind) -> Kind:
     """Return what one of several targets gets of a value that is no row."""
-    if isinstance(kind, List):
-        return kind.item
-    return ANY
+    return kind.item if isinstance(kind, (List, Rows)) else ANY
 
 
-def _globals(scope: Scope) -> dict[str, object]:  # type: ignore[type-arg]
+def _globals(scope: Scope) -> dict[str, Binding]:
     root = scope
     while root.parent is not None:
         root = root.parent
-    return {n: b for n, b in root.names.items() if isinstance(b.kind, Function)}  # type: ignore[return-value]
-
-
-def absent_or(type_: Type) -> Type:
-    """Return a type with absence, unless nothing is known of it."""
-    return type_ if isinstance(type_, (AnyType, Null)) else nullable(type_)
+    return {n: b for n, b in root.names.items() if isinstance(b.kind, Function)}

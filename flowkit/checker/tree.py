@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from jinja2 import nodes
 
@@ -50,25 +50,85 @@ def test_name_of(text: str, node: nodes.Test) -> int:
     return found.start() if found else node.lineno
 
 
-def string_in(text: str, node: nodes.Expr) -> tuple[int, int]:
+def string_in(text: str, node: nodes.Node) -> tuple[int, int]:
     """Return offset and length of the letters of a literal text, without its quotes."""
     if isinstance(node, nodes.Const) and isinstance(node.value, str):
         return node.lineno + 1, max(len(node.value), 1)
     return start_of(node), 1
 
 
+_SIGNS: Mapping[type[nodes.Node], str] = {
+    nodes.Add: "+",
+    nodes.Sub: "-",
+    nodes.Mul: "*",
+    nodes.Div: "/",
+    nodes.FloorDiv: "//",
+    nodes.Mod: "%",
+    nodes.Pow: "**",
+    nodes.And: "and",
+    nodes.Or: "or",
+}
+_COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=", "in": "in", "notin": "not in"}
+#: Longest literal that a message repeats.
+_LITERAL = 30
+
+
 def spelled(node: nodes.Node) -> str:
-    """Return a path as its author wrote it, with … for what is no plain path."""
+    """Return an expression as its author may have written it, with … for what is long."""
     match node:
         case nodes.Name():
             return str(node.name)
+        case nodes.Const(value=value):
+            text = str(value).lower() if value is None or isinstance(value, bool) else repr(value)
+            return text if len(text) <= _LITERAL else "…"
         case nodes.Getattr():
-            return f"{spelled(node.node)}.{node.attr}"
-        case nodes.Getitem(arg=nodes.Const(value=value)):
-            return f"{spelled(node.node)}[{value!r}]"
+            return f"{_operand(node.node)}.{node.attr}"
+        case nodes.Getitem():
+            return f"{_operand(node.node)}[{'…' if isinstance(node.arg, nodes.Slice) else spelled(node.arg)}]"
         case nodes.Filter() if node.node is not None:
-            return f"{spelled(node.node)} | {node.name}"
+            return f"{_operand(node.node)} | {node.name}"
+        case nodes.Call():
+            return f"{_operand(node.node)}({'…' if node.args or node.kwargs else ''})"
+        case nodes.BinExpr():
+            return f"{_operand(node.left)} {_SIGNS.get(type(node), '…')} {_operand(node.right)}"
+        case nodes.Compare(ops=[one]):
+            return f"{_operand(node.expr)} {_COMPARISONS.get(one.op, '…')} {_operand(one.expr)}"
+        case nodes.Not():
+            return f"not {_operand(node.node)}"
+        case nodes.Neg():
+            return f"-{_operand(node.node)}"
+        case nodes.Test():
+            return f"{_operand(node.node)} is {node.name}"
+        case nodes.CondExpr():
+            return f"{_operand(node.expr1)} if {spelled(node.test)}" + (f" else {_operand(node.expr2)}" if node.expr2 else "")
+        case nodes.List():
+            return "[…]" if node.items else "[]"
+        case nodes.Dict():
+            return "{…}"
     return "…"
+
+
+def _operand(node: nodes.Node) -> str:
+    """Spell a part of a larger expression, in brackets where it needs them."""
+    text = spelled(node)
+    whole = not isinstance(node, (nodes.BinExpr, nodes.Compare, nodes.Not, nodes.CondExpr, nodes.Test))
+    return text if whole or isinstance(node, nodes.Filter) else f"({text})"
+
+
+def length_of(node: nodes.Node) -> int:
+    """Return how many letters to mark of an expression that is wrong: all of a path, else its beginning."""
+    path = node
+    while isinstance(path, nodes.Getattr) or (isinstance(path, nodes.Getitem) and isinstance(path.arg, nodes.Const)):
+        path = path.node
+    if isinstance(path, nodes.Name) or (isinstance(node, nodes.Const) and len(spelled(node)) > 1):
+        return len(spelled(node))
+    return 1
+
+
+def keyword_at(text: str, keyword: nodes.Keyword) -> int:
+    """Return the offset of the name of `name=value`; the node itself carries the place of the value."""
+    found = list(re.finditer(rf"\b{re.escape(keyword.key)}\s*=(?!=)", text[: start_of(keyword.value) + 1]))
+    return found[-1].start() if found else keyword.lineno
 
 
 def key_of(node: nodes.Node, scope: Scope) -> str | None:

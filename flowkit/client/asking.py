@@ -75,19 +75,21 @@ class Client:
         total_deadline: float | None = None,
         on_delta: Callable[[str], None] | None = None,
         on_attempt: Callable[[Attempt, float | None], None] | None = None,
+        on_send: Callable[[], None] | None = None,
     ) -> Completion:
         """Return the first whole answer. `flowkit.wire.reply.usable` tells whether a step can use it.
 
         `attempt_timeout` in seconds bounds each request as a whole, however busily bytes come; `total_deadline`, in the time of the
         event loop, bounds all of it. `on_delta` gets text as it comes; after a failed attempt it begins again, which `on_attempt` (the
-        attempt, and the seconds until the next or None) tells. The usage of the result counts all requests that were answered. An
+        attempt, and the seconds until the next or None) tells. `on_send` is called when a request has its turn and goes out. What these
+        raise ends the call. The usage of the result counts all requests that were answered. An
         empty answer, or one that the server itself calls failed, is asked for again, and returned as it is when attempts are spent.
 
         Raises:
             ModelError: there was no answer; of the last attempt.
         """
         route = self._route(endpoint)
-        call = Call(self, route, request, policy, attempt_timeout, total_deadline, on_delta, on_attempt)
+        call = Call(self, route, request, policy, attempt_timeout, total_deadline, on_delta, on_attempt, on_send)
         route.gate.want(1)
         try:
             return await call.answer()

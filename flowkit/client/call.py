@@ -56,6 +56,7 @@ class Call:
         deadline: float | None,
         on_delta: Callable[[str], None] | None,
         on_attempt: Callable[[Attempt, float | None], None] | None,
+        on_send: Callable[[], None] | None,
     ) -> None:
         self._sender = sender
         self._route = route
@@ -65,6 +66,7 @@ class Call:
         self._deadline = deadline
         self._on_delta = on_delta
         self._on_attempt = on_attempt
+        self._on_send = on_send
         self._now = asyncio.get_running_loop().time
         self._typed = request.shape is not None
         self._automatic = self._typed and request.structured is None and route.endpoint.structured == "auto"
@@ -148,6 +150,8 @@ class Call:
 
     async def _once(self, trying: Try, request: ChatRequest, body: bytes) -> Completion:
         sender = self._sender
+        if self._on_send is not None:
+            self._on_send()
         try:
             response = await sender.send(self._route, request, body)
         except sender.foreign as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from flowkit import graph, parser, project, source
 from flowkit.checker.kinds import StepKind
 from flowkit.checker.reports import Uses
 from flowkit.checker.scope import did_you_mean
+from flowkit.compiler.overrides import overlay
 from flowkit.compiler.session import MAX_DEPTH, Session
 from flowkit.compiler.steps import Checking, FlowScope, StepCheck
 from flowkit.compiler.texts import exprs_of, texts_of
@@ -43,17 +45,23 @@ class Checked:
         return self.plan
 
 
-def check(path: Path, *, cwd: Path, models: ModelNames | None = None, found: Project | None = None) -> Checked:
-    """Check a flow file and all that it names. `models` finds the servers behind names; without it they are not looked up."""
+def check(
+    path: Path, *, cwd: Path, models: ModelNames | None = None, found: Project | None = None, overrides: Sequence[str] = ()
+) -> Checked:
+    """Check a flow file and all that it names. `models` finds the servers behind names; without it they are not looked up.
+
+    `overrides` are texts `path=value` that are laid over the file itself, not over what it names.
+    """
     problems = Problems()
     session = Session(found or project.find(path), cwd, problems, models)
-    plan = _Compiler(session).compile(path)
+    plan = _Compiler(session, overrides).compile(path)
     return Checked(None if problems.fatal else plan, problems.ordered(), tuple(session.files))
 
 
 @dataclass(slots=True)
 class _Compiler:
     session: Session
+    overrides: Sequence[str] = ()
     done: dict[Path, Plan | None] = field(default_factory=dict)
     #: Output types of files whose plan failed, so that what reads them can still be checked.
     open: list[Path] = field(default_factory=list)
@@ -76,6 +84,8 @@ class _Compiler:
             return None
         self.session.files[path] = None
         document = source.parse(data, path=path, shown=shown, problems=problems)
+        if self.overrides and len(self.open) == 1:
+            document = overlay(document, self.overrides, problems)
         spec = parser.parse(document, self.session.project, path, problems, self.session.load)
         return None if spec is None else self._plan(spec)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from flowkit import functions, project
 from flowkit.checker.statements import Included, included
 from flowkit.checker.tree import steps_read
 from flowkit.errors import Problems
-from flowkit.functions import LoadFailed
 from flowkit.plan import ModelNames
 from flowkit.project import PathRefused, Project
 from flowkit.source import Scalar
@@ -51,7 +50,11 @@ class Session:
     def _read(self, name: str, beside: Path) -> tuple[Path, str]:
         """Read a file that a template includes; the seam that Jinja's loader uses too."""
         try:
-            path = Path(name) if Path(name).is_absolute() and Path(name) in self._included else project.resolve(name, beside=beside, root=self.project.root)
+            path = (
+                Path(name)
+                if Path(name).is_absolute() and Path(name) in self._included
+                else project.resolve(name, beside=beside, root=self.project.root)
+            )
             found = self._included.get(path)
             text = found.text if found else project.read_text(path).replace("\r\n", "\n")
         except PathRefused as e:
@@ -96,7 +99,7 @@ class Session:
         """Return the ids of the steps that some texts and expressions read, included files too."""
         found: dict[str, None] = {}
         trees: list[tuple[nodes.Node, Path]] = [(t, beside) for text in texts if (t := self.tree(text)) is not None]
-        trees += [(t, beside) for e in exprs for expression in expressions(e) if (t := self.expression(expression)) is not None]
+        trees += [(x, beside) for e in exprs for expression in expressions(e) if (x := self.expression(expression)) is not None]
         seen: set[int] = set()
         while trees:
             tree, path = trees.pop()
@@ -105,6 +108,7 @@ class Session:
             seen.add(id(tree))
             found.update(dict.fromkeys(steps_read(tree)))
             for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport)):
+                assert isinstance(node, (nodes.Include, nodes.Import, nodes.FromImport))
                 if isinstance(node.template, nodes.Const) and isinstance(node.template.value, str):
                     try:
                         inner = self.open(node.template.value, path)
@@ -115,11 +119,29 @@ class Session:
         return found
 
 
+#: Signs of other languages near a syntax error, and what to write instead.
+_OTHER_SIGNS = (
+    (re.compile(r"&&?"), "write `and`"),
+    (re.compile(r"\|\|"), "write `or`"),
+    (re.compile(r"!(?!=)"), "write `not`"),
+    (re.compile(r"\?"), "write a if condition else b"),
+    (re.compile(r"===?"), "compare with =="),
+    (re.compile(r"=(?!=)"), "compare with =="),
+    (re.compile(r"<>"), "compare with !="),
+)
+_ELSE_IF = re.compile(r"else\s*if\b|elseif\b|elsif\b")
+
+
 def _hint(text: str, problem: SyntaxProblem) -> str | None:
     if "{%" in text and "%}" not in text:
         return "a block ends with %}"
-    if "expected token" in problem.message and "got" in problem.message and "=" in text[problem.start : problem.end + 1]:
-        return "compare with =="
+    before = text[: problem.start]
+    if _ELSE_IF.search(text, max(before.rfind("{%"), 0), problem.end):
+        return "write {% elif … %}"
+    for sign, hint in _OTHER_SIGNS:
+        # Jinja may see the mistake one sign later: in `a || b` it reads the second bar.
+        if sign.match(text, problem.start) or sign.match(text, max(problem.start - 1, 0)):
+            return hint
     return None
 
 
@@ -133,6 +155,3 @@ def expressions(expr: Expr) -> list[Expression]:
         case MapOf():
             return [e for item in expr.items.values() for e in expressions(item)]
     return []
-
-
-

@@ -9,8 +9,9 @@ from typing import Any
 from jinja2 import nodes
 
 from flowkit.chat import Shape
-from flowkit.checker.kinds import Facts, Function, Kind, StepKind, Steps
-from flowkit.checker.narrowing import NOTHING, learn
+from flowkit.checker.kinds import Condition, Facts, Function, Kind, StepKind, Steps
+from flowkit.checker.narrowing import NOTHING
+from flowkit.checker.paths import causes_left
 from flowkit.checker.reports import Reports, Uses, sorts, spell
 from flowkit.checker.scope import Scope, Site, did_you_mean
 from flowkit.checker.statements import Texts
@@ -39,10 +40,11 @@ from flowkit.plan import (
     ValueOf,
     Work,
 )
-from flowkit.source import Node, Scalar
+from flowkit.source import Scalar
 from flowkit.spec import Expr, Expression, FlowSpec, ListOf, Literal_, MapOf, RetrySpec, StepSpec, Text, TimeoutSpec
+from flowkit.spelling import nearest
 from flowkit.templates import to_json
-from flowkit.types import annotations, schemas
+from flowkit.types import schemas
 from flowkit.types.algebra import (
     ANY,
     INTEGER,
@@ -52,6 +54,7 @@ from flowkit.types.algebra import (
     STRING,
     AnyType,
     Const,
+    Enum,
     Field,
     List,
     Null,
@@ -61,10 +64,10 @@ from flowkit.types.algebra import (
     may_be_absent,
     members,
     nullable,
-    present,
     union,
     widen,
 )
+from flowkit.types.annotations import signature as signature_of
 from flowkit.types.fit import fits
 from flowkit.types.validators import Validator
 
@@ -145,7 +148,12 @@ class Checking:
             self._texts(text.node, text.value).text(tree, self._with(extra), self.facts)
         bare = text.value.strip()
         if bare.startswith(_ROOTS) and bare.replace(".", "").replace("_", "").isalnum() and self._exists(bare):
-            self.problems.warning("bare-reference", text.node.place(), f"this text is the words {bare!r}, not the value", f'to insert the value write "{{{{ {bare} }}}}"')
+            self.problems.warning(
+                "bare-reference",
+                text.node.place(),
+                f"this text is the words {bare!r}, not the value",
+                f'to insert the value write "{{{{ {bare} }}}}"',
+            )
         return TextOf(self.session.templates.text(text.value, self.path), text.node)
 
     def _exists(self, path: str) -> bool:
@@ -177,18 +185,24 @@ class Checking:
                 return List(union(*items)) if items else List(ANY)
         return Record(tuple(Field(name, self.type_of(item, extra)) for name, item in expr.items.items()))
 
-    def condition(self, expr: Expr, extra: Mapping[str, Kind] | None = None) -> tuple[Facts, frozenset[str]]:
-        """Check a condition; return what holds where it is true, and the keys of its parts if all of them have one."""
+    def condition(self, expr: Expr, extra: Mapping[str, Kind] | None = None) -> tuple[Facts, Facts, Condition | None]:
+        """Check a condition; return what holds where it is true, what where it is false, and the condition itself."""
         if not isinstance(expr, Expression):
             self.type_of(expr, extra)
-            return self.facts, frozenset()
+            return self.facts, NOTHING, None
         tree = self.session.expression(expr)
         if tree is None:
-            return self.facts, frozenset()
+            return self.facts, NOTHING, None
         scope = self._with(extra)
-        true, _, _ = self._texts(expr.node, expr.text).condition(tree, scope, self.facts)
-        keys = [key_of(part, scope) for part in _conjuncts(tree)]
-        return true, frozenset(k for k in keys if k is not None) if None not in keys else frozenset()
+        texts = self._texts(expr.node, expr.text)
+        true, false, _ = texts.condition(tree, scope, self.facts)
+        words = {}
+        for compared in [tree, *tree.find_all(nodes.Compare)]:
+            if isinstance(compared, nodes.Compare) and (key := key_of(compared.expr, scope)) is not None:
+                type_ = texts.quietly(compared.expr, scope, true)
+                if isinstance(type_, Enum):
+                    words[key] = frozenset(type_.words)
+        return true, false - self.facts, Condition(tree, scope, words)
 
     def computed(self, expr: Expr) -> Computed:
         """Return an expression to be evaluated."""
@@ -207,11 +221,9 @@ class Checking:
             tree = self.session.expression(e)
             if isinstance(tree, (nodes.Getattr, nodes.Getitem)) and _root(tree) == "steps":
                 texts = self._texts(e.node, e.text)
-                known = len(self.problems.found)
-                own = texts.infer(tree, self.scope, self.facts)
-                del self.problems.found[known:]
+                own = texts.quietly(tree, self.scope, self.facts)
                 step = self.flow.steps.get(_step_of(tree) or "")
-                if step is not None and texts._causes_left(step, self.facts) and not isinstance(own, AnyType):
+                if step is not None and causes_left(step, self.facts) and not isinstance(own, AnyType):
                     texts.need(tree, self.scope, self.facts)
 
     def fit(self, expr: Expr, source: Type, target: Type, what: str, place: Place) -> None:
@@ -228,21 +240,19 @@ class Checking:
             field_ = target.get(name)
             given = source.get(name)
             if field_ is None:
-                self.problems.error("unknown-argument", expr.keys[name].place(), f"{what} takes no {name!r}", did_you_mean(name, target.names(), "it takes"))
+                self.problems.error(
+                    "unknown-argument", expr.keys[name].place(), f"{what} takes no {name!r}", did_you_mean(name, target.names(), "it takes")
+                )
                 continue
             wanted = nullable(field_.type) if field_.optional else field_.type
             reason = fits(given.type if given else ANY, wanted)
             if reason is not None:
                 self.problems.error("type-mismatch", _place_of(item), f"{name!r} of {what}: {reason}")
-        missing = [f.name for f in target.fields if _required(f) and f.name not in expr.items]
+        strange = [name for name in expr.items if target.get(name) is None]
+        # A misspelt name is one mistake: what it was meant for is not missing too.
+        missing = [f.name for f in target.fields if _required(f) and f.name not in expr.items and not nearest(f.name, strange)]
         if missing:
             self.problems.error("missing-argument", _place_of(expr), f"{what} needs {_listed(missing)}", None)
-
-
-def _conjuncts(tree: nodes.Expr) -> list[nodes.Expr]:
-    if isinstance(tree, nodes.And):
-        return _conjuncts(tree.left) + [tree.right]
-    return [tree]
 
 
 def _root(node: nodes.Node) -> str:
@@ -271,7 +281,8 @@ class StepCheck(Checking):
         self.step = step
         self.reads = reads
         self.item: Type | None = None
-        self.conditions: frozenset[str] = frozenset()
+        self.held: Condition | None = None
+        self.denied: Facts = NOTHING
         self.child: Plan | None = None
 
     def plan(self, child: Plan | None) -> tuple[PlannedStep | None, StepKind]:
@@ -283,7 +294,7 @@ class StepCheck(Checking):
         foreach = self._foreach()
         when = None
         if step.when is not None:
-            self.facts, self.conditions = self.condition(step.when)
+            self.facts, self.denied, self.held = self.condition(step.when)
             when = self.computed(step.when)
         if step.repeat is not None:
             self.scope.bind("previous", ANY)
@@ -332,7 +343,9 @@ class StepCheck(Checking):
         for id_ in self.reads:
             known = self.flow.steps.get(id_)
             self.facts |= {("ran", id_)} | (known.facts if known else NOTHING)
-        return tuple(id_ for id_ in self.reads if self.flow.steps[id_].causes) if all(i in self.flow.steps for i in self.reads) else self.reads
+        return (
+            tuple(id_ for id_ in self.reads if self.flow.steps[id_].causes) if all(i in self.flow.steps for i in self.reads) else self.reads
+        )
 
     def _foreach(self) -> Computed | None:
         step = self.step
@@ -347,7 +360,13 @@ class StepCheck(Checking):
                 type_ = self._texts(expr.node, expr.text).need(tree, self.scope, self.facts)
         kinds = sorts(type_)
         if kinds and kinds != {"list"}:
-            hint = "go through the pairs of a mapping with `| items`" if kinds == {"mapping"} else "use `.split(…)` or `| lines`" if kinds == {"text"} else None
+            hint = (
+                "go through the pairs of a mapping with `| items`"
+                if kinds == {"mapping"}
+                else "use `.split(…)` or `| lines`"
+                if kinds == {"text"}
+                else None
+            )
             shown = expr.text if isinstance(expr, Expression) else "this"
             self.problems.error("not-a-list", _place_of(expr), f"`foreach` needs a list, but '{shown}' is {spell(type_)}", hint)
         elif kinds:
@@ -387,12 +406,24 @@ class StepCheck(Checking):
         if of_item:
             output = List(nullable(output) if item_absent else output)
         facts = frozenset() if of_item else self.facts
-        kind = StepKind(step.id, step.kind, output, frozenset(causes), self.conditions if not of_item else frozenset(), facts, self.item, one if of_item else None)
+        kind = StepKind(
+            step.id,
+            step.kind,
+            output,
+            frozenset(causes),
+            None if of_item else self.held,
+            NOTHING if of_item else self.denied,
+            facts,
+            self.item,
+            one if of_item else None,
+        )
         return output, kind
 
     def _validator(self, type_: Type) -> Validator | None:
         if self.step.kind == "flow" or isinstance(type_, AnyType) or (self.step.kind == "chat" and type_ == STRING):
             return None
+        if self.step.kind == "set" and self.step.output is None:
+            return None  # what was inferred is knowledge for the checker, not a promise of the author
         return Validator(type_)
 
     # -- work ----------------------------------------------------------------------------------------------
@@ -426,7 +457,9 @@ class StepCheck(Checking):
         for name in step.model:
             self._model(name)
         if not names:
-            self.problems.warning("no-model", step.key.place(), f"step {step.id!r} has no model", "set `model:` on the step or under `defaults:`")
+            self.problems.warning(
+                "no-model", step.key.place(), f"step {step.id!r} has no model", "set `model:` on the step or under `defaults:`"
+            )
         return ChatWork(
             messages,
             examples,
@@ -463,7 +496,11 @@ class StepCheck(Checking):
     def _flow(self) -> tuple[Work | None, Type]:
         step = self.step
         type_ = self.child.output_type if self.child is not None else ANY
-        given = self._with_of(Record(()) if self.child is None else self.child.inputs, f"sub-flow {step.uses.text if step.uses else ''!r}", check=self.child is not None)
+        given = self._with_of(
+            Record(()) if self.child is None else self.child.inputs,
+            f"sub-flow {step.uses.text if step.uses else ''!r}",
+            check=self.child is not None,
+        )
         if self.child is None:
             return None, type_
         if step.output is not None:
@@ -506,7 +543,14 @@ class StepCheck(Checking):
         if not callable(function):
             self.problems.error("unknown-function", step.call.place(), f"{step.call.text!r} is no function")
             return None, step.output or ANY
-        signature = annotations.signature(function)
+        signature = signature_of(function)
+        if signature.positional_only:
+            message = f"function {step.call.text!r} takes {_listed(list(signature.positional_only))} by position only, but `with` gives arguments by name"
+            self.problems.error(
+                "positional-only", step.call.place(), message, "take the / out of its arguments, or wrap it in a function of your own"
+            )
+            self._with_of(Record(()), "", check=False)
+            return None, step.output or signature.returns
         given = self._with_of(Record(signature.params), f"function {step.call.text!r}", check=not signature.extra_keywords)
         type_ = signature.returns
         if step.output is not None:
@@ -536,4 +580,3 @@ def _over(own: Any, default: Any, empty: Any) -> Any:
     if default is None:
         return own
     return replace(default, **{name: value for name in own.__slots__ if (value := getattr(own, name)) is not None})
-

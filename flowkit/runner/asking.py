@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from flowkit import answers
-from flowkit.chat import ChatRequest, Completion, Message, Usage
+from flowkit.chat import Attempt, ChatRequest, Completion, Message, Usage
 from flowkit.config import Resolved
 from flowkit.errors import ModelError, OutputError, RenderError
 from flowkit.plan import ChatWork, Plan, PlannedCheck, PlannedMessage, PlannedPart, PlannedStep, TextOf
@@ -90,17 +90,25 @@ async def _ask(
     attempt_timeout = work.timeout.attempt or resolved.timeout or ATTEMPT_TIMEOUT
     deadline = asyncio.get_running_loop().time() + (work.timeout.total or TOTAL_TIMEOUT)
     request = ChatRequest(endpoint.model, messages, _params(resolved, work), shape, None, services.stream, turn.path, turn.item)
-    again = min(REASKS, policy.attempts - 1) if "invalid_output" in policy.on else 0
+    again = REASKS if "invalid_output" in policy.on else 0
+    before = len(turn.attempts)
+    left = policy.attempts
     while True:
-        completion = await services.client.complete(
-            endpoint,
-            request,
-            policy=policy,
-            attempt_timeout=attempt_timeout,
-            total_deadline=deadline,
-            on_delta=turn.delta if services.stream else None,
-            on_attempt=turn.attempted,
-        )
+        turn.go_on()
+        turn.waiting = asyncio.current_task()
+        try:
+            completion = await services.client.complete(
+                endpoint,
+                request,
+                policy=policy if left == policy.attempts else replace(policy, attempts=left),
+                attempt_timeout=attempt_timeout,
+                total_deadline=deadline,
+                on_delta=turn.delta if services.stream else None,
+                on_attempt=turn.attempted,
+                on_send=turn.sending,
+            )
+        finally:
+            turn.waiting = None
         turn.usage += completion.usage if completion.usage is not None else Usage(calls=1)
         usable(completion, typed=shape is not None)
         value, wrong = _read(step, completion, turn, names, wrapped=shape is not None and shape.wrapped)
@@ -109,12 +117,19 @@ async def _ask(
             for warning in completion.warnings:
                 turn.repaired(warning)
             return value
-        if again == 0:
+        # One budget for all requests of an answer, whatever was wrong with them.
+        left = policy.attempts - _counted(turn.attempts[before:])
+        if again == 0 or left < 1:
             raise wrong
         again -= 1
         turn.repaired(f"asked again: {wrong.message}")
         asked = (*request.messages, Message("assistant", completion.text), Message("user", wrong.ask))
         request = replace(request, messages=asked)
+
+
+def _counted(attempts: Sequence[Attempt]) -> int:
+    """Return how many attempts were spent: stepping down to a weaker form of typed answers is free."""
+    return len(attempts) - len({a.structured for a in attempts}) + 1
 
 
 class _Unusable(OutputError):

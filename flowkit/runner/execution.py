@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_jsonable_python
-
 from flowkit.chat import Message
-from flowkit.errors import CallError, OutputError, RenderError, RunError
+from flowkit.errors import OutputError, RenderError, RunError
 from flowkit.events import ItemFinished, StepFinished, StepStarted
 from flowkit.plan import CallWork, ChatWork, FlowWork, Plan, PlannedStep, SetWork
 from flowkit.results import Status, StepError, StepResult
 from flowkit.runner.asking import ask, check
+from flowkit.runner.calling import arguments, call
 from flowkit.runner.services import Services
-from flowkit.runner.turn import Turn
+from flowkit.runner.turn import Turn, stopped
 from flowkit.scheduler import Scheduler
 from flowkit.types.validators import Invalid
 
@@ -24,14 +22,13 @@ from flowkit.types.validators import Invalid
 MAX_PARALLEL = 256
 #: Failures that no `on_error` hides: every other call would fail for the same reason.
 _FATAL = frozenset({"auth", "quota", "cancelled"})
+_ENDS = frozenset({Status.SUCCEEDED, Status.SKIPPED})
 
 
 class Execution:
     """Runs one plan. After a failure nothing new starts, and what is in flight is given a bounded time."""
 
-    def __init__(
-        self, plan: Plan, inputs: Mapping[str, Any], services: Services, *, prefix: str = "", item: int | None = None, inside: Execution | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, inputs: Mapping[str, Any], services: Services, *, prefix: str = "", item: int | None = None) -> None:
         self.plan = plan
         self.services = services
         self.results = {id_: StepResult(prefix + id_) for id_ in plan.steps}
@@ -39,18 +36,20 @@ class Execution:
         self.error: RunError | None = None
         self._prefix = prefix
         self._item = item
-        self._inside = inside
         self._steps: dict[str, Any] = {}
         self._names: dict[str, Any] = {"inputs": inputs, "values": plan.values, "steps": self._steps}
         self._scheduler = Scheduler({id_: step.waits for id_, step in plan.steps.items()})
         self._tasks: set[asyncio.Task[None]] = set()
+        #: What is under way in those tasks, and the sub-flows that run in them.
+        self._turns: set[Turn] = set()
+        self._inner: set[Execution] = set()
         self._ended: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing new may start, here or in what this is a part of."""
-        return self._scheduler.stopped or (self._inside is not None and self._inside.stopped)
+        """Whether nothing new may start."""
+        return self._scheduler.stopped
 
     async def run(self) -> Any:
         """Return the outputs. Raises RunError, the first failure, when all that was in flight has ended."""
@@ -66,17 +65,25 @@ class Execution:
                 await self._cancel()
         if self.error is not None:
             raise self.error
-        if any(s is Status.PENDING for s in self._scheduler.status.values()):
-            raise RunError("stopped before it was finished", kind="cancelled")
+        if not all(r.status in _ENDS for r in self.results.values()):
+            raise stopped()
         return self._outputs()
 
     def stop(self, error: RunError) -> None:
         """Start nothing new, and end what is in flight within the time of grace. The first error given wins."""
         if self.error is None:
             self.error = error
-        self._scheduler.stop()
+        self.halt()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self.services.grace, self._cut)
+
+    def halt(self) -> None:
+        """Start nothing new, here and below; what is under way may end."""
+        self._scheduler.stop()
+        for turn in self._turns:
+            turn.halt()
+        for inner in self._inner:
+            inner.halt()
 
     def _outputs(self) -> Any:
         if self.plan.outputs is not None:
@@ -90,8 +97,6 @@ class Execution:
     # -- tasks ---------------------------------------------------------------------------------------------
 
     def _launch(self, steps: list[str]) -> None:
-        if self.stopped:
-            return
         for id_ in steps:
             task = asyncio.create_task(self._step(self.plan.steps[id_]), name=self._prefix + id_)
             self._tasks.add(task)
@@ -113,7 +118,7 @@ class Execution:
             task.cancel()
 
     async def _cancel(self) -> None:
-        self._scheduler.stop()
+        self.halt()
         self._cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -127,14 +132,17 @@ class Execution:
             status = await self._run(step, result)
         except RunError as e:
             e.step = e.step or result.id
-            status, result.error = Status.FAILED, StepError(e.kind, e.message)
-            if e.kind != "cancelled" or not self.stopped:
-                self.stop(e)
+            status, result.error = Status.FAILED, _why(e)
+            self._failed(e)
         except asyncio.CancelledError:
-            self._finish(step, result, Status.FAILED, started, StepError("cancelled", "stopped before it was finished"))
+            self._finish(step, result, Status.FAILED, started, _why(stopped()))
             raise
         self._finish(step, result, status, started, result.error)
         self._launch(self._scheduler.end(step.id, status))
+
+    def _failed(self, error: RunError) -> None:
+        if error.kind != "cancelled" or not self.stopped:
+            self.stop(error)
 
     def _finish(self, step: PlannedStep, result: StepResult, status: Status, started: float, error: StepError | None) -> None:
         now = self.services.clock()
@@ -142,11 +150,11 @@ class Execution:
         seen: dict[str, Any] = {
             "output": result.output,
             "skipped": status is Status.SKIPPED,
-            "error": {"kind": error.kind, "message": error.message} if error else None,
+            "error": _data(error),
         }
         if step.kind == "chat":
             seen["messages"] = [_plain(m) for m in result.messages] or None
-        if result.results is not None:
+        if step.foreach is not None:
             seen["results"] = result.results
         self._steps[step.id] = seen
         self.services.emit(
@@ -161,9 +169,11 @@ class Execution:
             return await self._foreach(step, result)
         self._started(step, result, None)
         turn = Turn(self.services, result.id, self._item, self._names)
+        self._turns.add(turn)
         try:
             status, result.output, result.error = await self._answer(step, turn)
         finally:
+            self._turns.discard(turn)
             _add(result, turn)
         result.messages = turn.messages
         return status
@@ -182,47 +192,55 @@ class Execution:
             self._started(step, result, None)
             raise
         self._started(step, result, len(items))
-        result.results = [{"item": i, "output": None, "error": None, "skipped": True} for i in items]
-        failures: list[RunError] = []
+        result.results = [{"item": i, "output": None, "error": None, "skipped": False} for i in items]
         left = iter(enumerate(items))
+        answered: list[int] = []
+        failures: list[RunError] = []
         async with asyncio.TaskGroup() as group:
             for _ in range(min(len(items), step.max_parallel or MAX_PARALLEL)):
-                group.create_task(self._work_off(step, result, left, failures))
+                group.create_task(self._work_off(step, result, left, answered, failures))
         if failures:
             raise failures[0]
-        if self.stopped and any(left):
-            raise RunError("stopped before it was finished", kind="cancelled")
+        if len(answered) < len(items):
+            raise stopped()
         result.output = [r["output"] for r in result.results]
         return Status.SUCCEEDED
 
-    async def _work_off(self, step: PlannedStep, result: StepResult, left: Iterator[tuple[int, Any]], failures: list[RunError]) -> None:
-        """Answer items until none is left; several of these share one iterator."""
-        assert result.results is not None
-        for at, item in left:
-            # Which of several nested items a question belongs to, one number cannot say.
-            turn = Turn(self.services, result.id, at if self._item is None else None, {**self._names, step.as_: item})
-            started = self.services.clock()
-            status = Status.FAILED
-            error: StepError | None = None
+    async def _work_off(
+        self, step: PlannedStep, result: StepResult, left: Iterator[tuple[int, Any]], answered: list[int], failures: list[RunError]
+    ) -> None:
+        """Answer items until none is left; several of these share one iterator. The first failure stops all, at once."""
+        while not self.stopped and (given := next(left, None)) is not None:
+            at, item = given
             try:
-                status, output, error = await self._answer(step, turn)
-                result.results[at] = {
-                    "item": item,
-                    "output": output,
-                    "error": {"kind": error.kind, "message": error.message} if error else None,
-                    "skipped": status is Status.SKIPPED,
-                }
+                await self._item_of(step, result, at, item)
             except RunError as e:
-                e.step = e.step or f"{result.id}[{at}]"
-                error = StepError(e.kind, e.message)
+                e.step = e.step or result.id
+                e.message = f"item {at + 1}: {e.message}"
                 failures.append(e)
-                return
-            finally:
-                _add(result, turn)
-                now = self.services.clock()
-                self.services.emit(ItemFinished(result.id, at, status, now, now - started, turn.usage, error))
-            if failures or self.stopped:
-                return
+                self._failed(e)
+            else:
+                answered.append(at)
+
+    async def _item_of(self, step: PlannedStep, result: StepResult, at: int, item: Any) -> None:
+        assert result.results is not None
+        # Which of several nested items a question belongs to, one number cannot say.
+        turn = Turn(self.services, result.id, at if self._item is None else None, {**self._names, step.as_: item})
+        self._turns.add(turn)
+        started = self.services.clock()
+        status, output = Status.FAILED, None
+        error: StepError | None = _why(stopped())
+        try:
+            status, output, error = await self._answer(step, turn)
+        except RunError as e:
+            error = _why(e)
+            raise
+        finally:
+            self._turns.discard(turn)
+            _add(result, turn)
+            result.results[at] = {"item": item, "output": output, "error": _data(error), "skipped": status is Status.SKIPPED}
+            now = self.services.clock()
+            self.services.emit(ItemFinished(result.id, at, status, now, now - started, turn.usage, error))
 
     # -- one answer ----------------------------------------------------------------------------------------
 
@@ -235,7 +253,7 @@ class Execution:
             action = step.on_error.action
             if action == "fail" or e.kind in _FATAL:
                 raise
-            error = StepError(e.kind, e.message)
+            error = _why(e)
             return (Status.SKIPPED, None, error) if action == "skip" else (Status.SUCCEEDED, step.on_error.default, error)
 
     async def _rounds(self, step: PlannedStep, turn: Turn) -> Any:
@@ -255,6 +273,7 @@ class Execution:
         return previous
 
     async def _once(self, step: PlannedStep, turn: Turn, names: Mapping[str, Any]) -> Any:
+        turn.go_on()
         work = step.work
         if isinstance(work, ChatWork):
             return await ask(self.plan, step, work, turn, names)
@@ -262,7 +281,7 @@ class Execution:
             case FlowWork():
                 value = await self._flow(work, turn, names)
             case CallWork():
-                value = await _call(work, names)
+                value = await call(work, names)
             case SetWork():
                 value = work.value.of(names)
         if step.validator is not None:
@@ -276,19 +295,29 @@ class Execution:
         return value
 
     async def _flow(self, work: FlowWork, turn: Turn, names: Mapping[str, Any]) -> Any:
-        given = {name: value for name, value in work.with_.of(names).items() if value is not None}
+        given = {name: value for name, value in arguments(work.with_.of(names)).items() if value is not None}
         try:
             inputs = work.plan.input_validator.value(given)
         except Invalid as e:
             raise RenderError(f"the inputs of {work.plan.shown} do not fit: {e}") from e
-        inner = Execution(work.plan, inputs, self.services, prefix=f"{turn.path}/", item=turn.item, inside=self)
+        inner = Execution(work.plan, inputs, self.services, prefix=f"{turn.path}/", item=turn.item)
+        self._inner.add(inner)
         try:
             return await inner.run()
         finally:
+            self._inner.discard(inner)
             for result in inner.results.values():
                 turn.usage += result.usage
                 turn.attempts += result.attempts
                 turn.repairs += result.repairs
+
+
+def _why(error: RunError) -> StepError:
+    return StepError(error.kind, error.message)
+
+
+def _data(error: StepError | None) -> dict[str, str] | None:
+    return {"kind": error.kind, "message": error.message} if error else None
 
 
 def _add(result: StepResult, turn: Turn) -> None:
@@ -305,20 +334,3 @@ def _plain(message: Message) -> dict[str, Any]:
     if isinstance(content, tuple):  # what was shown to the model as text; pictures and files have none
         content = "\n".join(p["text"] for p in content if p.get("type") == "text")
     return {"role": message.role, "content": content or ""}
-
-
-async def _call(work: CallWork, names: Mapping[str, Any]) -> Any:
-    """Call a Python function; a plain one runs in a thread, so that it may block."""
-    given = work.with_.of(names)
-    try:
-        if inspect.iscoroutinefunction(work.function):
-            found = await work.function(**given)
-        else:
-            found = await asyncio.to_thread(work.function, **given)
-        return to_jsonable_python(found)
-    except PydanticSerializationError as e:
-        raise CallError(f"{work.name} returned what is no plain data: {e}") from e
-    except RunError:
-        raise
-    except Exception as e:  # noqa: BLE001 - the function is the user's, and may raise anything
-        raise CallError(f"{work.name} raised {type(e).__name__}: {e}") from e

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from flowkit.chat import Attempt, Message, Usage
+from flowkit.errors import RunError
 from flowkit.events import AnswerRepaired, AttemptFailed, StepDelta
 from flowkit.runner.services import Services
 
 
-@dataclass(slots=True)
+def stopped() -> RunError:
+    """Return the error of what was to be done when the run was over; it hides no other."""
+    return RunError("stopped before it was finished", kind="cancelled")
+
+
+@dataclass(slots=True, eq=False)
 class Turn:
     """What was spent and said so far. `path` is `step` or `step/inner`; `item` counts from 0."""
 
@@ -27,6 +34,26 @@ class Turn:
     rounds: int = 0
     #: Whether a piece of the answer was already shown, so that no other model may take over.
     shown: bool = False
+    #: Whether no further request may be made.
+    halted: bool = False
+    #: The task that waits to send a request; None while one is under way.
+    waiting: asyncio.Task[Any] | None = None
+
+    def halt(self) -> None:
+        """Let no further request be made; one that is under way may end."""
+        self.halted = True
+        if self.waiting is not None:
+            self.waiting.cancel()
+
+    def go_on(self) -> None:
+        """Raise RunError when no further request may be made."""
+        if self.halted:
+            raise stopped()
+
+    def sending(self) -> None:
+        """Note that a request goes out now. Raises RunError, and then it does not."""
+        self.waiting = None
+        self.go_on()
 
     def repaired(self, how: str) -> None:
         """Note what was done to get an answer."""
@@ -34,10 +61,13 @@ class Turn:
         self.services.emit(AnswerRepaired(self.path, how, self.services.clock(), self.item))
 
     def attempted(self, attempt: Attempt, delay: float | None) -> None:
-        """Note one request."""
+        """Note one request. Raises RunError when it was to be made again and may not be."""
         self.attempts.append(attempt)
         if attempt.outcome != "ok":
             self.services.emit(AttemptFailed(self.path, attempt, delay, self.services.clock(), self.item))
+        if delay is not None:
+            self.go_on()
+            self.waiting = asyncio.current_task()
 
     def delta(self, text: str) -> None:
         """Show a piece of a streamed answer."""

@@ -42,16 +42,17 @@ class Absent(StrictUndefined):
 
     __slots__ = ()
 
-    def __bool__(self) -> bool:
+    # StrictUndefined assigns a function that raises to each of these; mypy compares with that function.
+    def __bool__(self) -> bool:  # type: ignore[override]
         return False
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object) -> bool:  # type: ignore[override]
         return other is None or isinstance(other, Absent)
 
-    def __ne__(self, other: object) -> bool:
+    def __ne__(self, other: object) -> bool:  # type: ignore[override]
         return not self == other
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return hash(None)
 
 
@@ -112,7 +113,7 @@ def plain(value: Any, depth: int = 0) -> Any:
             if len(items) > MAX_ITEMS:
                 raise LimitExceeded(f"a list of more than {MAX_ITEMS:,} items")
         return items
-    refuse(value)
+    return refuse(value)
 
 
 def _key(key: Any) -> str:

@@ -267,9 +267,10 @@ def _mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
+_PURE_TESTS: Mapping[str, Any] = jinja_tests.TESTS
 TESTS: dict[str, Callable[..., Any]] = {
     name: test
-    for name, test in jinja_tests.TESTS.items()
+    for name, test in _PURE_TESTS.items()
     if name not in {"callable", "sameas", "escaped", "filter", "test", "defined", "undefined", "none", "mapping"}
 } | {
     "defined": lambda value: not absent(value),

@@ -13,7 +13,8 @@ from typing import Any
 from jinja2 import BaseLoader, TemplateNotFound, nodes
 from jinja2.parser import Parser
 from jinja2.runtime import Context, LoopContext, Macro, Undefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError, safe_range
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Namespace, pass_context
 from jinja2.visitor import NodeTransformer
 
@@ -27,8 +28,11 @@ MAX_BITS = 4096
 
 #: The methods of text that are pure, cheap and return plain data.
 TEXT_METHODS = frozenset(
-    "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace isupper "
-    "lower lstrip partition removeprefix removesuffix rfind rpartition rsplit rstrip split splitlines startswith strip title upper".split()
+    (
+        "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric "
+        "isspace isupper lower lstrip partition removeprefix removesuffix rfind rpartition rsplit rstrip split "
+        "splitlines startswith strip title upper"
+    ).split()
 )
 LIST_METHODS = frozenset({"count", "index"})
 LOOP_NAMES = frozenset("index index0 revindex revindex0 first last length previtem nextitem cycle changed depth depth0".split())
@@ -202,7 +206,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return True
         return isinstance(getattr(obj, "__self__", None), LoopContext)
 
-    def call(self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: PYI063 - Jinja's own signature
+    def call(self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(__obj, Undefined):
             raise NotText(f"{describe(__obj)}, so it cannot be called")
         if not self.is_safe_callable(__obj):

@@ -70,7 +70,8 @@ _ENVIRONMENT = _Offsets(keep_trailing_newline=True, optimized=False)
 
 def parse_template(source: str) -> nodes.Template:
     """Return the tree of a text template; `lineno` of each node is an offset. Raises SyntaxProblem."""
-    return _parsed(source, None)
+    found: nodes.Template = _parsed(source, None)
+    return found
 
 
 def parse_expression(source: str) -> nodes.Expr:
@@ -89,7 +90,9 @@ def _parsed(source: str, state: str | None) -> Any:
             tree = parser.parse_expression()
             if not parser.stream.eos:
                 token = parser.stream.current
-                raise SyntaxProblem(f"unexpected {_token(source, token.lineno)!r} after the expression", token.lineno, _end(source, token.lineno))
+                raise SyntaxProblem(
+                    f"unexpected {_token(source, token.lineno)!r} after the expression", token.lineno, _end(source, token.lineno)
+                )
     except TemplateSyntaxError as e:
         raise _problem(e, source, parser) from e
     except RecursionError as e:
@@ -128,5 +131,7 @@ def _check_depth(tree: nodes.Node, source: str) -> None:
     while pending:
         node, depth = pending.pop()
         if depth > MAX_DEPTH:
-            raise SyntaxProblem(f"an expression is nested deeper than {MAX_DEPTH} levels", node.lineno, _end(source, node.lineno), "template-limit")
+            raise SyntaxProblem(
+                f"an expression is nested deeper than {MAX_DEPTH} levels", node.lineno, _end(source, node.lineno), "template-limit"
+            )
         pending.extend((child, depth + 1) for child in node.iter_child_nodes())

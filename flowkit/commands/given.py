@@ -1,0 +1,221 @@
+"""Turn the inputs of a command line into values, by the types that the flow declares. Knows no flow and no command."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flowkit import project, source
+from flowkit.errors import FlowError, InputError, Problems
+from flowkit.project import PathRefused
+from flowkit.spelling import did_you_mean
+from flowkit.types.algebra import (
+    MISSING,
+    AnyType,
+    Boolean,
+    Date,
+    DateTime,
+    Enum,
+    Field,
+    Integer,
+    Null,
+    Number,
+    Record,
+    String,
+    Type,
+    expand,
+    members,
+)
+from flowkit.types.grammar import spell
+
+_INTEGER = re.compile(r"[+-]?\d{1,300}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+#: Largest file of inputs in bytes: what a flow may hold, it may hold several times.
+LARGEST = 64 * 1024 * 1024
+
+
+def values(texts: Sequence[str], declared: Record) -> dict[str, Any]:
+    """Read `name=text`, `name=@file`, `name:=json` and `name:=@file`; text is read by the type of its input.
+
+    Raises:
+        InputError: with everything that cannot be read.
+    """
+    found: dict[str, Any] = {}
+    wrong: list[str] = []
+    for text in texts:
+        try:
+            name, value = _one(text, declared)
+            if name in found:
+                _refuse(f"input {name!r} is given twice")
+            found[name] = value
+        except InputError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise InputError("\n".join(wrong))
+    return found
+
+
+def _one(text: str, declared: Record) -> tuple[str, Any]:
+    head, equals, written = text.partition("=")
+    as_json = head.endswith(":")
+    name = head.removesuffix(":").strip()
+    if not equals or not name:
+        _refuse(f"{text!r} is not of the form name=text, name=@file or name:=json")
+    if as_json:
+        return name, _json(name, _file(name, written[1:]) if written.startswith("@") else written)
+    if written.startswith("@"):
+        written = _file(name, written[1:])
+        # A file ends with a line end that nobody means when it holds one number or word.
+        field = declared.get(name)
+        if field is not None and not _takes_text(field.type):
+            written = written.strip()
+    field = declared.get(name)
+    return name, written if field is None else by_type(name, written, field.type)
+
+
+def _takes_text(type_: Type) -> bool:
+    return any(isinstance(kind, String | AnyType) for kind in members(type_))
+
+
+def by_type(name: str, text: str, type_: Type) -> Any:
+    """Return the value that a text means for an input of a type. Raises InputError when no text can mean one."""
+    kinds = list(members(type_))
+    if any(isinstance(kind, String | AnyType) for kind in kinds):
+        return text
+    for kind in kinds:
+        match kind:
+            case Boolean() if text in {"true", "false"}:
+                return text == "true"
+            case Null() if text == "null":
+                return None
+            case Integer() if _INTEGER.fullmatch(text):
+                return int(text)
+            case Number() if _NUMBER.fullmatch(text):
+                return int(text) if _INTEGER.fullmatch(text) else float(text)
+            case Enum() if text in kind.words:
+                return text
+            case Date() | DateTime():
+                return text
+    if any(isinstance(kind, Boolean | Integer | Number | Enum) for kind in kinds):
+        _refuse(f"input {name!r} is {spell(type_)}, not {_short(text)!r}")
+    _refuse(f"input {name!r} is {spell(type_)}, which text cannot be; give JSON as `{name}:=…`, `{name}:=@file.json`, or use --inputs FILE")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _file(name: str, path: str) -> str:
+    try:
+        return project.read_text(Path(path), LARGEST)
+    except PathRefused as refused:
+        hint = f" ({refused.hint})" if refused.hint else ""
+        _refuse(f"input {name!r}: {refused.message}{hint}")
+
+
+def _json(name: str, text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        _refuse(f"input {name!r}: not JSON: {error}")
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InputError(message)
+
+
+def mapping(path: str, stdin: Callable[[], str], *, what: str = "inputs") -> dict[str, Any]:
+    """Read a JSON or YAML file that holds a mapping; `-` is stdin.
+
+    Raises:
+        InputError: it cannot be read or is no mapping.
+        FlowError: it is no YAML, with the places.
+    """
+    if path == "-":
+        text, shown = stdin(), "<stdin>"
+    else:
+        shown = path
+        try:
+            text = project.read_text(Path(path), LARGEST)
+        except PathRefused as refused:
+            raise InputError(f"{path}: {refused.message}" + (f" ({refused.hint})" if refused.hint else "")) from None
+    found = _data(text, shown)
+    if not isinstance(found, dict):
+        raise InputError(f"{shown}: {what} are a mapping from names to values")
+    return found
+
+
+def _data(text: str, shown: str) -> Any:
+    if text.lstrip().startswith("{"):
+        try:
+            # JSON is YAML too, but this is some hundred times as fast.
+            return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
+        except (ValueError, RecursionError) as error:
+            if shown.endswith(".json"):
+                raise InputError(f"{shown}: not JSON: {error}") from None
+    problems = Problems()
+    document = source.parse(text, path=Path(shown), shown=shown, problems=problems)
+    if problems.fatal:
+        raise FlowError(problems.ordered())
+    return {} if document.root is None else source.plain(document.root)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return found
+
+
+def require(found: Mapping[str, Any], declared: Record, *, flow: str, line: str) -> None:
+    """Refuse names that the flow does not have and inputs that are missing, all at once; `line` begins an example command.
+
+    Raises:
+        InputError: with the types of what is missing, and a command that gives it.
+    """
+    said = []
+    for name in found:
+        if declared.get(name) is None:
+            known = ", ".join(declared.names())
+            hint = did_you_mean(name, declared.names()) or (f"its inputs are {known}" if known else "it has none")
+            said.append(f"flow {flow!r} has no input {name!r}; {hint}")
+    missing = [field for field in declared.fields if field.name not in found and not field.optional and field.default is MISSING]
+    if missing:
+        said.append(f"flow {flow!r} needs {'this input' if len(missing) == 1 else 'these inputs'}:")
+        for field in missing:
+            said.append(f"  {field.name}: {spell(field.type)}" + (f", {field.description}" if field.description else ""))
+        said.append(f"   hint: {line} {' '.join(_example(field) for field in missing)}")
+    if said:
+        raise InputError("\n".join(said))
+
+
+def _example(field: Field) -> str:
+    """Return the option that gives an input, with a value that shows its form."""
+    kind = expand(field.type)
+    if field.examples:
+        first = field.examples[0]
+        text = f"{field.name}={first}" if isinstance(first, str) else f"{field.name}:={json.dumps(first, ensure_ascii=False)}"
+        return f"-i {shlex.quote(text)}"
+    match kind:
+        case Enum():
+            return f"-i {shlex.quote(f'{field.name}={kind.words[0]}')}"
+        case Integer() | Number():
+            return f"-i {field.name}={1 if kind.min is None else kind.min:g}"
+        case Boolean():
+            return f"-i {field.name}=true"
+        case Date():
+            return f"-i {field.name}=2026-01-31"
+        case DateTime():
+            return f"-i {field.name}=2026-01-31T12:00:00Z"
+        case String() | AnyType():
+            return f"-i {field.name}='…'"
+    return f"-i {field.name}:=@{field.name}.json"

@@ -1,0 +1,137 @@
+"""The options that run and render share, and the flow, inputs and replies that they mean."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from flowkit import compiler, config, project, replies, source
+from flowkit.commands import given
+from flowkit.errors import ConfigError, FlowError, Problems
+from flowkit.flow import Flow
+from flowkit.plan import ChatWork, Plan
+from flowkit.project import PathRefused
+from flowkit.replies import Replies
+from flowkit.runtime import Runtime
+from flowkit.simulator import Simulator
+from flowkit.spelling import did_you_mean
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+#: Stands for `--simulate` without a file.
+BY_TYPE = "-"
+FLOW_SUFFIX = ".flow.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the shared options say; fields are named as the options are."""
+
+    flow: str
+    input: tuple[str, ...] = ()
+    inputs: str | None = None
+    model: tuple[str, ...] = ()
+    set: tuple[str, ...] = ()
+    seed: str = ""
+    env_file: str | None = None
+
+    def open(self, *, simulate: str | None) -> Flow:
+        """Check the flow whole and return it, with the servers or the simulator that the options name.
+
+        Raises:
+            FlowError: the flow or the file of replies is wrong.
+            ConfigError: an option or the configuration is wrong.
+        """
+        env = _environment(self.env_file)
+        simulator = None if simulate is None else Simulator(seed=self.seed)
+        runtime = Runtime(models=pairs(self.model), simulate=simulator or False, env=env)
+        path = Path(self.flow)
+        checked = compiler.check(path, cwd=Path.cwd(), models=runtime.config(path), overrides=self.set)
+        plan = checked.valid()
+        if simulator is not None and simulate not in {None, BY_TYPE}:
+            said = read_replies(Path(str(simulate)), plan)
+            runtime = Runtime(models=pairs(self.model), simulate=Simulator(said, seed=self.seed), env=env)
+        return Flow(plan, runtime, warnings=checked.problems)
+
+    def values(self, plan: Plan, command: str) -> dict[str, Any]:
+        """Return the inputs, those of the file below those that are named; `command` is shown where some are missing.
+
+        Raises:
+            InputError: with everything that does not fit.
+        """
+        found = given.mapping(self.inputs, sys.stdin.read) if self.inputs is not None else {}
+        found |= given.values(self.input, plan.inputs)
+        given.require(found, plan.inputs, flow=plan.name, line=f"{command} {shlex.quote(self.flow)}")
+        return found
+
+
+def options(function: _F) -> _F:
+    """Declare the options of an `Opening`."""
+    several = {"multiple": True, "metavar": "NAME=VALUE"}
+    for declare in reversed(
+        (
+            click.option("-i", "--input", **several, help="An input: NAME=TEXT (read by its type), NAME=@FILE, NAME:=JSON, NAME:=@FILE."),
+            click.option("--inputs", metavar="FILE", help="Inputs from a JSON or YAML file; - is stdin. -i counts more."),
+            click.option("-m", "--model", multiple=True, metavar="ALIAS=MODEL", help="Use another model: fast=ollama/qwen3:8b."),
+            click.option("--set", "set_", multiple=True, metavar="PATH=VALUE", help="Change the file for this run: steps.x.params.temperature=0."),
+            click.option("--seed", default="", metavar="TEXT", help="Other simulated answers; the same for the same text."),
+            click.option("--env-file", metavar="FILE", help="Add variables, such as keys, that are not set. No .env is read unasked."),
+        )
+    ):
+        function = declare(function)
+    return function
+
+
+def simulation(flow: str | None, simulate: str | None) -> tuple[str, str | None]:
+    """Sort out `--simulate FLOW`, in which the flow was taken for the file of replies."""
+    if flow is None and simulate is not None and simulate.endswith(FLOW_SUFFIX):
+        return simulate, BY_TYPE
+    if flow is None:
+        raise click.UsageError("which flow? name a file such as flows/hello.flow.yaml", click.get_current_context())
+    return flow, simulate
+
+
+def pairs(texts: Sequence[str]) -> dict[str, str]:
+    """Read `alias=model` texts. Raises ConfigError."""
+    found = {}
+    for text in texts:
+        alias, equals, model = text.partition("=")
+        if not equals or not alias.strip() or not model.strip():
+            raise ConfigError(f"-m {text}: write it as alias=model, such as fast=openai/gpt-4.1-mini")
+        found[alias.strip()] = model.strip()
+    return found
+
+
+def _environment(env_file: str | None) -> Mapping[str, str] | None:
+    return None if env_file is None else config.dotenv(Path(env_file), os.environ)
+
+
+def read_replies(path: Path, plan: Plan) -> Replies:
+    """Read a file of replies for a flow. Raises FlowError, also when it names a step that asks no model."""
+    problems = Problems()
+    try:
+        data = project.read_bytes(path)
+    except PathRefused as refused:
+        raise ConfigError(f"--simulate: {refused.message}" + (f" ({refused.hint})" if refused.hint else "")) from None
+    shown = project.shown(path.resolve(), Path.cwd())
+    said = replies.parse_replies(source.parse(data, path=path, shown=shown, problems=problems), problems)
+    steps = {step_path: step for step_path, _, step in plan.walk()}
+    asking = [name for name, step in steps.items() if isinstance(step.work, ChatWork)]
+    for name, place in said.steps.items():
+        if place is None or name in asking:
+            continue
+        if name in steps:
+            problems.error("reply-step", place, f"step {name!r} asks no model, so nothing replies to it", f"these do: {', '.join(asking)}")
+        else:
+            hint = did_you_mean(name, asking) or f"the steps that ask a model are {', '.join(asking)}"
+            problems.error("unknown-step", place, f"flow {plan.name!r} has no step {name!r}", hint)
+    if problems.fatal:
+        raise FlowError(problems.ordered())
+    return said

@@ -1,0 +1,30 @@
+"""What all verbs look like: a click command whose help begins with examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+
+class Verb(click.Command):
+    """A command; `examples` are pairs of a command line and what it is for."""
+
+    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **others: Any) -> None:
+        super().__init__(*args, **others)
+        self.examples = tuple(examples)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what it does, examples, usage and options, in this order."""
+        first, _, rest = (self.help or "").strip().partition("\n\n")
+        formatter.write_text(first)
+        with formatter.section("Examples"):
+            for line, purpose in self.examples:
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n{'':>{formatter.current_indent}}    {purpose}\n")
+        formatter.write_paragraph()
+        self.format_usage(ctx, formatter)
+        if rest:
+            formatter.write_paragraph()
+            formatter.write_text(rest)
+        self.format_options(ctx, formatter)

@@ -1,0 +1,167 @@
+"""The entry: find the verb, run it, and turn every error into a message and an exit code. Knows no verb's business."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import click
+
+from flowkit import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+#: What each verb does. Its module is imported when the verb is used, so that `flowkit --help` pays for none of them.
+VERBS: Final = {
+    "run": "Run a flow and print its outputs.",
+    "check": "Find the mistakes in flow files; nothing is called.",
+    "render": "Show the exact messages that a step would send; nothing is called.",
+    "graph": "Draw the steps of a flow.",
+    "init": "Start a project with a flow that runs at once.",
+    "doctor": "Show versions, configuration, keys and servers.",
+    "schema": "Print the JSON Schema of flow files, for editors.",
+    "completion": "Print the script that lets a shell complete commands.",
+}
+
+EXAMPLES: Final = (
+    ("flowkit init hello", "start a project"),
+    ("flowkit run hello/flows/hello.flow.yaml -i name=Ada --simulate", "run a flow; no model is asked"),
+    ("flowkit check", "check all flows below this folder"),
+    ("flowkit render F STEP", "see what a step would send"),
+)
+
+#: The shell's own codes for a process that was interrupted, and for one whose reader went away.
+INTERRUPTED: Final = 130
+READER_GONE: Final = 141
+BUG: Final = 70
+
+
+class Flowkit(click.Group):
+    """The group of all verbs, which imports the one that is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order in which the help shows them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command behind a verb."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"flowkit.commands.{cmd_name}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; of an unknown one say which is near."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from flowkit.spelling import did_you_mean  # a mistake alone needs it
+
+            hint = did_you_mean(args[0], VERBS) or f"there are: {', '.join(VERBS)}"
+            raise click.UsageError(f"there is no command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples first, then the verbs by their one line."""
+        formatter.write_text("flowkit: prompts in git. One YAML file is a flow, checked whole before the first paid call.")
+        with formatter.section("Examples"):
+            formatter.write_dl(EXAMPLES)
+        formatter.write_paragraph()
+        self.format_usage(ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+        self.format_options(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text("`flowkit COMMAND --help` shows the options of one command, with examples.")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options alone: the verbs stand above them."""
+        click.Command.format_options(self, ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete verbs from the table."""
+        from click.shell_completion import CompletionItem  # a shell alone asks
+
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=said) for name, said in VERBS.items() if name.startswith(incomplete)]
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> NoReturn:
+        """Run one command line and leave with its exit code."""
+        extra.pop("standalone_mode", None)
+        sys.exit(self._code(args, prog_name or "flowkit", extra))
+
+    def _code(self, args: Sequence[str] | None, prog_name: str, extra: dict[str, Any]) -> int:
+        try:
+            code = super().main(args, prog_name, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except (KeyboardInterrupt, click.Abort):
+            return INTERRUPTED
+        except click.ClickException as error:
+            return _usage(error)
+        except BrokenPipeError:
+            return _silent()
+        except Exception as error:  # noqa: BLE001 - the one place where anything may arrive
+            return _told(error)
+        return code if isinstance(code, int) else 0
+
+
+def _usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    message = error.format_message()
+    click.echo(f"error: {message[:1].lower()}{message[1:].removesuffix('.')}", err=True)
+    context = getattr(error, "ctx", None)
+    if isinstance(context, click.Context):
+        click.echo(f"   hint: {context.command_path} --help", err=True)
+    return error.exit_code
+
+
+def _silent() -> int:
+    """Let nothing more be written to a reader that went away, not even by Python when it ends."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:  # no file at all
+        return READER_GONE
+    return READER_GONE
+
+
+def _told(error: Exception) -> int:
+    """Say what went wrong, and return the exit code."""
+    from flowkit.errors import FlowError, FlowkitError  # dataclasses are slow to import, and most help needs none
+
+    if isinstance(error, FlowError):
+        from flowkit.commands import screen
+        from flowkit.console import problems
+
+        click.echo(problems.text(error.problems, files=0, color=screen.color(sys.stderr), columns=screen.columns()), nl=False, err=True)
+        return error.exit_code
+    if isinstance(error, FlowkitError):
+        from flowkit import printable
+
+        click.echo(f"error: {printable.block(str(error))}", err=True)
+        return error.exit_code
+    if os.environ.get("FLOWKIT_TRACEBACK") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    click.echo(
+        f"error: this is a bug in flowkit {__version__}: {type(error).__name__}: {error}\n"
+        "   hint: please report it, with the output of the same command under FLOWKIT_TRACEBACK=1 and of `flowkit doctor`",
+        err=True,
+    )
+    return BUG
+
+
+@click.command(cls=Flowkit, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, no_args_is_help=True)
+@click.version_option(__version__, message="flowkit %(version)s")
+def cli() -> None:
+    """Prompts in git: one YAML file is a flow, checked whole before the first paid call."""
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    cli.main()

@@ -1,0 +1,84 @@
+"""Flows as text and what they do: for tests of the runner and of the Python face."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flowkit
+from flowkit.client import Responder
+from flowkit.errors import RunError
+from flowkit.events import Event
+from flowkit.flow import Flow
+from flowkit.results import Run, Status
+from flowkit.simulator import Simulator
+from flowkit.testing import simulate
+
+HEAD = "flowkit: 1\ndefaults: {model: m}\nmodels: {m: openai/gpt-test}\n"
+
+
+def write(folder: Path, text: str, name: str = "main.flow.yaml", **files: str) -> Path:
+    """A flow file in a project of its own; `files` are further ones, `__` for the dot of their names."""
+    (folder / "flowkit.toml").touch()
+    for other, body in files.items():
+        (folder / other.replace("__", ".")).write_text(textwrap.dedent(body))
+    path = folder / name
+    path.write_text(HEAD + textwrap.dedent(text))
+    return path
+
+
+def load(folder: Path, text: str, replies: Mapping[str, Any] | Responder | None = None, **files: str) -> Flow:
+    """A checked flow that asks a simulated server."""
+    return flowkit.load(write(folder, text, **files), simulate=server(replies))
+
+
+def server(replies: Mapping[str, Any] | Responder | None) -> Responder:
+    return simulate(replies) if replies is None or isinstance(replies, Mapping) else replies
+
+
+def run(folder: Path, text: str, replies: Mapping[str, Any] | Responder | None = None, /, *, files: Mapping[str, str] | None = None, **inputs: Any) -> Run:
+    """One run that succeeds."""
+    found = load(folder, text, replies, **(files or {})).run(**inputs)
+    assert found.status is Status.SUCCEEDED
+    return found
+
+
+def fail(folder: Path, text: str, replies: Mapping[str, Any] | Responder | None = None, /, *, files: Mapping[str, str] | None = None, **inputs: Any) -> RunError:
+    """The error of one run that fails; its `.run` is the partial one."""
+    flow = load(folder, text, replies, **(files or {}))
+    try:
+        flow.run(**inputs)
+    except RunError as error:
+        assert error.run is not None
+        assert error.run.status is Status.FAILED
+        return error
+    raise AssertionError("the run succeeded")
+
+
+def part(error: RunError) -> Run:
+    """What a failed run had done."""
+    assert error.run is not None
+    return error.run
+
+
+def watch(flow: Flow, /, **inputs: Any) -> list[Event]:
+    """All events of one run, however it ends."""
+    events: list[Event] = []
+
+    async def main() -> None:
+        started = flow.start(inputs, emit=events.append)
+        try:
+            await started.finish()
+        except RunError:
+            pass
+
+    asyncio.run(main())
+    return events
+
+
+def texts(responder: Simulator, step: str) -> list[str]:
+    """The last message of each request of a step."""
+    return [str(request.messages[-1].content) for request in getattr(responder, "asked")(step)]  # noqa: B009 - of flowkit.testing
