@@ -120,3 +120,5 @@ class Attempt:
     #: Seconds until the first piece of a streamed answer.
     first_token: float | None = None
     structured: Structured | None = None
+    #: What the answer took, if the server counted; None when there was none.
+    usage: Usage | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from flowkit.chat import Structured
 from flowkit.errors import ConfigError
@@ -63,7 +63,39 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
+class Veil:
+    """Takes secrets out of a text that comes in pieces: what may be the beginning of one is held back until it is clear."""
+
+    def __init__(self, secrets: Iterable[Secret]) -> None:
+        self._secrets = tuple(secret.reveal() for secret in secrets)
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """Return what of the text so far can be shown."""
+        if not self._secrets:
+            return piece
+        text = self._held + piece
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        sure = min(_start(text, secret) for secret in self._secrets)
+        self._held = text[sure:]
+        return text[:sure]
+
+    def finish(self) -> str:
+        """Return what was still held back."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _start(text: str, secret: str) -> int:
+    """Where the end of the text may be the beginning of the secret; its length if nowhere."""
+    at = text.find(secret[0], max(0, len(text) - len(secret) + 1))
+    while at >= 0 and not secret.startswith(text[at:]):
+        at = text.find(secret[0], at + 1)
+    return at if at >= 0 else len(text)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Endpoint:
     """One model at one server, as the configuration describes it. Equal endpoints share one limiter and one memory.
 
@@ -78,6 +110,8 @@ class Endpoint:
     model: str
     api_key: Secret | None = None
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    #: Names of headers whose values no text may show; those that are called like a key need not be named.
+    secret_headers: frozenset[str] = frozenset()
     #: How typed answers are asked for; `auto` starts with `json_schema` and steps down when the server refuses.
     structured: Structured | Literal["auto"] = "auto"
     max_parallel: int = 16
@@ -107,6 +141,9 @@ class Endpoint:
             if not _sendable(name, value):
                 raise ConfigError(f"header {name!r} of {self.name!r} cannot be sent: names are words, values one line of ASCII")
 
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name!r} at {self.host}>"
+
     @property
     def url(self) -> str:
         """The address of chat completions: appended to the path of the base, its query kept."""
@@ -126,14 +163,16 @@ class Endpoint:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """All that no text may show: the key, and the values of headers that usually carry one."""
-        found = [self.api_key] if self.api_key else []
-        for name, value in self.headers.items():
+        """All that no text may show: the key, and the values of headers and of the query that carry one; the longest first."""
+        found = {self.api_key} if self.api_key else set()
+        carried = [(name, value, name in self.secret_headers) for name, value in self.headers.items()]
+        carried += [(name, value, False) for name, value in parse_qsl(urlsplit(self.base_url).query)]
+        for name, value, said in carried:
             # Shorter words are no secrets, and taking them out would riddle every text.
             word = value.strip().rpartition(" ")[2]
-            if _names_a_secret(name) and len(word) >= 8:
-                found.append(Secret(word, name=f"header {name}"))
-        return tuple(found)
+            if (said or _names_a_secret(name)) and len(word) >= 8 and all("!" <= char <= "~" for char in word):
+                found.add(Secret(word, name=f"header {name}"))
+        return tuple(sorted(found, key=lambda secret: (-len(secret.reveal()), secret.reveal())))
 
 
 def _sendable(name: str, value: str) -> bool:

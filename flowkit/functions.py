@@ -56,7 +56,8 @@ def _module(name: str, folder: Path, root: Path) -> ModuleType:
         pass
     except Exception as e:
         raise LoadFailed("module-import", f"module {name!r} cannot be imported: {type(e).__name__}: {e}") from e
-    raise LoadFailed("unknown-module", f"there is no module {name!r} beside the flow, in the project root, or installed")
+    near = tuple(dict.fromkeys(p.stem for base in (folder, root) for p in sorted(base.glob("*.py")) if not p.stem.startswith("_")))
+    raise LoadFailed("unknown-module", f"there is no module {name!r} beside the flow, in the project root, or installed", near)
 
 
 def _from_file(name: str, path: Path, base: Path) -> ModuleType:

@@ -224,7 +224,7 @@ class Limiter:
 
     #: Answers, and times the wait that the last objection cost, before the limit rises to where the server objected.
     patience = 40
-    patient = 20.0
+    patient = 30.0
 
     def __init__(self, most: int, *, requests_per_minute: int | None = None, tokens_per_minute: int | None = None) -> None:
         self.most = max(1, most)
@@ -240,6 +240,8 @@ class Limiter:
         #: Tokens of a usual call; 0 while none has ended.
         self._usual = 0.0
         self._objected = math.inf
+        #: What the server has taken for a while without a word.
+        self._proven = 1.0
         self._halved_at = -math.inf
         self._quiet_until = -math.inf
         self._answers = 0
@@ -289,22 +291,28 @@ class Limiter:
                 self._grow(now)
 
     def _object(self, now: float, cost: float) -> None:
-        if self.limit < 2.0 or self.throttle.rate < math.inf:
+        if self.limit < 3.0 or self.throttle.rate < math.inf:
             self.throttle.objected(now)
         self._objected = self.limit
-        self.limit = max(1.0, self.limit / 2)
+        if self.limit >= 2.0:
+            self.limit /= 2
+        self._proven = min(self._proven, max(1.0, self._objected - 1.0))
         self._halved_at = now
         self._quiet_until = now + self.patient * cost
         self._answers = 0
 
     def _grow(self, now: float) -> None:
-        if self.limit > self._objected + 1.0:
-            # The server has taken more than it once refused: it has grown, and the old mark says nothing.
-            self._objected = math.inf
-        if self.limit < self._objected - 1.0:
-            self.limit = max(self.limit, min(self.most, self.limit + 1.0, self._objected - 1.0))
+        if self._answers >= self.patience:
+            self._proven = max(self._proven, self.limit)
+        if self.limit < self._proven:
+            self.limit = min(self._proven, self.limit + 1.0)
+        elif self.limit < self._objected - 1.0:
+            self.limit = min(self.most, self._objected - 1.0, self.limit + 1.0 / self.limit)
         elif self._answers >= self.patience and now >= self._quiet_until:
             self.limit = min(self.most, self.limit + 0.1 / self.limit)
+            if self.limit > self._objected + 1.0:
+                # The server has taken more than it once refused: it has grown, and the old mark says nothing.
+                self._objected = math.inf
 
 
 class RetryBudget:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -38,6 +40,9 @@ EXAMPLES: Final = (
 INTERRUPTED: Final = 130
 READER_GONE: Final = 141
 BUG: Final = 70
+
+#: What a full or broken disk says to whoever writes to stdout.
+_WRITE_ERRORS: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG})
 
 
 class Flowkit(click.Group):
@@ -101,8 +106,9 @@ class Flowkit(click.Group):
             return INTERRUPTED
         except click.ClickException as error:
             return _usage(error)
-        except BrokenPipeError:
-            return _silent()
+        except (BrokenPipeError, SystemExit):  # click leaves on its own when the reader of its help went away
+            _drop()
+            return READER_GONE
         except Exception as error:  # noqa: BLE001 - the one place where anything may arrive
             return _told(error)
         return code if isinstance(code, int) else 0
@@ -110,48 +116,61 @@ class Flowkit(click.Group):
 
 def _usage(error: click.ClickException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
+        _say(error.format_message())
         return error.exit_code
-    message = error.format_message()
-    click.echo(f"error: {message[:1].lower()}{message[1:].removesuffix('.')}", err=True)
     context = getattr(error, "ctx", None)
+    message = error.message if isinstance(error, click.exceptions.NoSuchOption) else error.format_message()
+    message = f"{message[:1].lower()}{message[1:].removesuffix('.')}"
+    if isinstance(error, click.exceptions.NoSuchOption):
+        from flowkit.spelling import did_you_mean  # a mistake alone needs it
+
+        options = context.command.get_params(context) if isinstance(context, click.Context) else []
+        hint = did_you_mean(error.option_name, [name for option in options for name in option.opts if name.startswith("--")])
+        message = f"{message}; {hint}" if hint else message
+    _say(f"error: {message}")
     if isinstance(context, click.Context):
-        click.echo(f"   hint: {context.command_path} --help", err=True)
+        _say(f"   hint: {context.command_path} --help")
     return error.exit_code
 
 
-def _silent() -> int:
-    """Let nothing more be written to a reader that went away, not even by Python when it ends."""
-    try:
+def _drop() -> None:
+    """Forget what could not be written, so that Python does not try it again when it ends."""
+    with suppress(OSError):  # stdout may be no file at all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError:  # no file at all
-        return READER_GONE
-    return READER_GONE
+
+
+def _say(text: str) -> None:
+    """Write a line to stderr if anybody is there to read it."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _told(error: Exception) -> int:
     """Say what went wrong, and return the exit code."""
+    from flowkit import printable
     from flowkit.errors import FlowError, FlowkitError  # dataclasses are slow to import, and most help needs none
 
     if isinstance(error, FlowError):
         from flowkit.commands import screen
         from flowkit.console import problems
 
-        click.echo(problems.text(error.problems, files=0, color=screen.color(sys.stderr), columns=screen.columns()), nl=False, err=True)
+        _say(problems.text(error.problems, files=0, color=screen.color(sys.stderr), columns=screen.columns()).rstrip("\n"))
         return error.exit_code
     if isinstance(error, FlowkitError):
-        from flowkit import printable
-
-        click.echo(f"error: {printable.block(str(error))}", err=True)
+        if error.exit_code != READER_GONE:
+            _say(f"error: {printable.block(str(error))}")
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in _WRITE_ERRORS:
+        _drop()
+        _say(f"error: stdout: {error.strerror}")
+        return 1
     if os.environ.get("FLOWKIT_TRACEBACK") == "1":
-        import traceback
+        import traceback  # a bug alone needs it
 
-        traceback.print_exception(error)
-    click.echo(
-        f"error: this is a bug in flowkit {__version__}: {type(error).__name__}: {error}\n"
-        "   hint: please report it, with the output of the same command under FLOWKIT_TRACEBACK=1 and of `flowkit doctor`",
-        err=True,
+        _say("".join(traceback.format_exception(error)))
+    _say(
+        f"error: this is a bug in flowkit {__version__}: {type(error).__name__}: {printable.block(str(error))}\n"
+        "   hint: please report it, with what the same command says under FLOWKIT_TRACEBACK=1 and with the output of `flowkit doctor`"
     )
     return BUG
 
@@ -164,4 +183,8 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    # A stream that was closed (`>&-`) is like /dev/null; its number must not go to a socket.
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
     cli.main()

@@ -11,7 +11,6 @@ from flowkit.codes import Example
 from flowkit.errors import Problem, Problems
 from flowkit.project import Project
 
-
 #: What stands in place of the temporary folder, so that a page is the same wherever it is written.
 FOLDER = "/home/me/project"
 
@@ -32,5 +31,5 @@ def problems_of(example: Example) -> tuple[Problem, ...]:
         flow = folder / "hello.flow.yaml"
         flow.write_bytes(example.whole())
         found = Project(folder)
-        reported = compiler.check(flow, cwd=folder, models=config.load(found, example.env), found=found).problems
+        reported = compiler.check(flow, cwd=folder, models=config.load(found, example.env), found=found, overrides=example.sets).problems
         return tuple(replace(p, hint=p.hint and p.hint.replace(str(folder), FOLDER)) for p in reported)

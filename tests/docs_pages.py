@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from click.testing import CliRunner
 from codes_checking import problems_of
 
 from flowkit import reference
-from flowkit.codes import CODES, FRAME, SECTIONS, Code, Example
+from flowkit.codes import FRAME, SECTIONS, Code, Example
 from flowkit.console import problems
+from flowkit.main import VERBS, cli
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -36,10 +37,10 @@ def errors(page: str) -> str:
 def _codes() -> Iterator[str]:
     frame = "\n".join(FRAME.values())
     yield f"```yaml\n{frame}\n```\n"
-    for title, names in SECTIONS.items():
+    for title, codes in SECTIONS.items():
         yield f"## {title}\n"
-        yield " · ".join(f"[{name}](#{name})" for name in names) + "\n"
-        yield from (part for name in names for part in _code(CODES[name]))
+        yield " · ".join(f"[{name}](#{name})" for name in (code.code for code in codes)) + "\n"
+        yield from (part for code in codes for part in _code(code))
 
 
 def _code(code: Code) -> Iterator[str]:
@@ -57,7 +58,7 @@ def _example(example: Example, title: str) -> Iterator[str]:
         yield f"{title}: {example.words}\n"
         return
     beside = [f"`{name}` holds `{held.strip()}`" for name, held in example.files.items() if isinstance(held, str)]
-    around = [f"`{name}={value}` is set" for name, value in example.env.items()]
+    around = [f"run with `--set {text}`" for text in example.sets] + [f"`{name}={value}` is set" for name, value in example.env.items()]
     where = "; ".join(around + [" / ".join(b.splitlines()) for b in beside])
     text = example.text.decode("utf-8", "surrogateescape") if isinstance(example.text, bytes) else example.text
     yield f"{title}{f' ({where})' if where else ''}:\n"
@@ -71,18 +72,28 @@ def visible(text: str) -> str:
     return "".join(char if char == "\n" or char.isprintable() else f"⟨{number:02X}⟩" for char, number in numbers)
 
 
+# -- commands ----------------------------------------------------------------------------------------------
+
+
+def commands(page: str) -> str:
+    """Fill the page of commands with the help of each."""
+    texts = [_help()] + [f"## `flowkit {verb}`\n\n{said}\n\n{_help(verb)}" for verb, said in VERBS.items()]
+    return between(page, "commands", "\n\n".join(texts))
+
+
+def _help(*verb: str) -> str:
+    # At a width of its own, whatever terminal this runs in.
+    done = CliRunner().invoke(cli, [*verb, "--help"], prog_name="flowkit", terminal_width=100, max_content_width=100)
+    assert done.exit_code == 0, done.output
+    return f"```text\n{done.stdout.strip()}\n```"
+
+
 # -- all pages ---------------------------------------------------------------------------------------------
 
-PAGES: dict[str, Callable[[str], str]] = {"format.md": reference.filled, "errors.md": errors}
-
-
-def stale() -> list[str]:
-    """Return the pages that do not hold what would be written."""
-    return [name for name, fill in PAGES.items() if fill(text := (DOCS / name).read_text(encoding="utf-8")) != text]
+PAGES: dict[str, Callable[[str], str]] = {"format.md": reference.filled, "errors.md": errors, "commands.md": commands}
 
 
 if __name__ == "__main__":
-    os.environ.pop("OPENAI_BASE_URL", None)
     for name, fill in PAGES.items():
         page = DOCS / name
         page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -150,3 +150,57 @@ DONE = b"data: [DONE]\n\n"
 def error(message: str = "no", **fields: Any) -> bytes:
     """The body of an ordinary error."""
     return json.dumps({"error": {"message": message, "type": None, "param": None, "code": None} | fields}).encode()
+
+
+# -- scripts ------------------------------------------------------------------------------------------------------
+
+
+def by_turn(*scripts: Script) -> Script:
+    async def script(exchange: Exchange) -> None:
+        await scripts[min(exchange.number, len(scripts) - 1)](exchange)
+
+    return script
+
+
+async def well(exchange: Exchange) -> None:
+    await exchange.answer(body=completion(), keep=True)
+
+
+def answering(status: int, body: bytes = b"", **headers: str) -> Script:
+    async def script(exchange: Exchange) -> None:
+        await exchange.answer(status, body or error(), keep=False, **headers)
+
+    return script
+
+
+def streaming(*parts: bytes | float, then: Callable[[Exchange], Awaitable[None]] | None = None) -> Script:
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin_stream()
+        for part in parts:
+            if isinstance(part, float):
+                await asyncio.sleep(part)
+            else:
+                await exchange.send(part)
+        if then is not None:
+            await then(exchange)
+
+    return script
+
+
+async def reset(exchange: Exchange) -> None:
+    exchange.reset()
+
+
+async def close(exchange: Exchange) -> None:
+    exchange.writer.close()
+
+
+async def silent(exchange: Exchange) -> None:
+    await exchange.until_closed()
+
+
+def raw(head: bytes, body: bytes = b"") -> Script:
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(head + b"\r\n\r\n" + body)
+
+    return script

@@ -1,135 +1,26 @@
-"""The client against a server of raw bytes, and against a responder."""
+"""One call: what is sent, what comes back, what stands in for a server."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import gzip
 import json
-import resource
-import shutil
 import ssl
 import subprocess
 import sys
 import time
-import warnings
 import zlib
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_server import DONE, Exchange, FaultServer, Script, chunk, completion, error
+from calling import FAST, KEY, ONCE, SHAPE, Asked, ask, endpoint, question, run
+from fault_server import DONE, Exchange, FaultServer, answering, chunk, completion, error, reset, silent, streaming, well
 
-from flowkit.chat import Attempt, ChatRequest, Completion, Message, Shape
+from flowkit.chat import ChatRequest
 from flowkit.client import Client
 from flowkit.client.seam import TABLE, translate
-from flowkit.endpoints import Endpoint, Secret
-from flowkit.errors import ModelError, ModelRateLimited, ModelRejected, ModelTimeout, ModelUnreachable
+from flowkit.errors import ModelError, ModelRejected
 from flowkit.retry import Policy
-from flowkit.wire.reply import usable
 from flowkit.wire.response import Response
-
-KEY = "sk-canary-0123456789abcdef"
-FAST = Policy(attempts=3, initial=0.01, max=0.02)
-ONCE = Policy(attempts=1)
-SHAPE = Shape("answer", {"type": "object", "properties": {}, "required": [], "additionalProperties": False})
-
-
-def question(**fields: Any) -> ChatRequest:
-    return ChatRequest("m", (Message("user", "hi"),), **fields)
-
-
-def endpoint(base_url: str, **fields: Any) -> Endpoint:
-    return Endpoint("fast", base_url, "m", **({"api_key": Secret(KEY)} | fields))
-
-
-class Asked:
-    """What came of one call: the completion or the error, the attempts, the texts shown, the seconds."""
-
-    def __init__(self) -> None:
-        self.completion: Completion | None = None
-        self.error: ModelError | None = None
-        self.attempts: list[tuple[Attempt, float | None]] = []
-        self.shown: list[str] = []
-        self.seconds = 0.0
-
-    @property
-    def kinds(self) -> list[str]:
-        return [attempt.outcome for attempt, _ in self.attempts]
-
-
-async def ask(
-    client: Client, where: Endpoint, request: ChatRequest, *, policy: Policy = FAST, timeout: float = 5.0, total: float | None = None
-) -> Asked:
-    asked = Asked()
-    now = asyncio.get_running_loop().time
-    started = now()
-    try:
-        asked.completion = await client.complete(
-            where,
-            request,
-            policy=policy,
-            attempt_timeout=timeout,
-            total_deadline=None if total is None else started + total,
-            on_delta=asked.shown.append,
-            on_attempt=lambda attempt, delay: asked.attempts.append((attempt, delay)),
-        )
-    except ModelError as found:
-        asked.error = found
-    asked.seconds = now() - started
-    if asked.error is not None:
-        for text in (str(asked.error), repr(asked.error), asked.error.text, *(a.message for a, _ in asked.attempts)):
-            assert KEY not in text
-            assert len(text) < 70_000
-        assert len(str(asked.error)) < 2000
-    return asked
-
-
-def run(script: Script, request: ChatRequest | None = None, **options: Any) -> tuple[Asked, FaultServer]:
-    """One call against a script."""
-    fields = options.pop("fields", {})
-
-    async def main() -> tuple[Asked, FaultServer]:
-        async with FaultServer(script) as server, Client() as client:
-            return await ask(client, endpoint(server.base_url, **fields), request or question(), **options), server
-
-    return asyncio.run(main())
-
-
-def by_turn(*scripts: Script) -> Script:
-    async def script(exchange: Exchange) -> None:
-        await scripts[min(exchange.number, len(scripts) - 1)](exchange)
-
-    return script
-
-
-async def well(exchange: Exchange) -> None:
-    await exchange.answer(body=completion(), keep=True)
-
-
-def answering(status: int, body: bytes = b"", **headers: str) -> Script:
-    async def script(exchange: Exchange) -> None:
-        await exchange.answer(status, body or error(), keep=False, **headers)
-
-    return script
-
-
-def streaming(*parts: bytes | float, then: Callable[[Exchange], Awaitable[None]] | None = None) -> Script:
-    async def script(exchange: Exchange) -> None:
-        await exchange.begin_stream()
-        for part in parts:
-            if isinstance(part, float):
-                await asyncio.sleep(part)
-            else:
-                await exchange.send(part)
-        if then is not None:
-            await then(exchange)
-
-    return script
-
-
-# -- what is sent and what comes back ------------------------------------------------------------------------------
 
 
 def test_one_call_sends_what_the_flow_asked_for_and_no_more() -> None:
@@ -203,119 +94,9 @@ def test_stream_that_stays_open_after_done_is_not_waited_for() -> None:
     assert asked.seconds < 1.5
 
 
-# -- A1 to A7: connections and time --------------------------------------------------------------------------------
-
-
-def test_refused_connection_is_tried_three_times_and_names_the_host() -> None:
-    async def main() -> Asked:
-        async with FaultServer(well) as server:
-            address = server.base_url
-        async with Client() as client:
-            return await ask(client, endpoint(address), question())
-
-    asked = asyncio.run(main())
-    assert isinstance(asked.error, ModelUnreachable)
-    assert asked.kinds == ["connection"] * 3
-    assert "127.0.0.1" in str(asked.error)
-    assert [delay is None for _, delay in asked.attempts] == [False, False, True]
-
-
-async def reset(exchange: Exchange) -> None:
-    exchange.reset()
-
-
-async def close(exchange: Exchange) -> None:
-    exchange.writer.close()
-
-
-@pytest.mark.parametrize("script", [reset, close])
-def test_connection_that_breaks_before_an_answer_is_tried_again(script: Script) -> None:
-    asked, server = run(by_turn(script, well))
-    assert asked.completion is not None
-    assert asked.kinds == ["connection", "ok"]
-    assert len(server.requests) == 2
-    assert asked.attempts[0][0].message
-
-
-@pytest.mark.parametrize("then", [reset, close])
-def test_connection_that_breaks_within_an_answer_keeps_the_part_for_the_record(then: Any) -> None:
-    asked, _ = run(streaming(chunk("Hel"), 0.02, then=then), question(stream=True), policy=ONCE)
-    assert asked.error is not None
-    assert asked.error.kind in ("connection", "stream_truncated")
-    assert asked.error.retryable
-    assert asked.error.text == "Hel"
-
-
-def test_body_shorter_than_its_length_is_a_broken_connection() -> None:
-    asked, _ = run(answering(200, completion()[:40], content_length="4000"), policy=ONCE)
-    assert asked.error is not None
-    assert asked.error.kind == "connection"
-
-
 def test_stream_that_breaks_after_its_end_is_whole() -> None:
     asked, _ = run(streaming(chunk("Hi", "stop"), 0.02, then=reset), question(stream=True))
     assert asked.completion is not None
-
-
-def test_unknown_host_is_tried_again_at_most_once() -> None:
-    async def main() -> Asked:
-        async with Client() as client:
-            return await ask(client, endpoint("http://no-such-host.invalid/v1"), question(), policy=Policy(attempts=5, initial=0.01))
-
-    asked = asyncio.run(main())
-    assert isinstance(asked.error, ModelUnreachable)
-    assert len(asked.attempts) <= 2
-
-
-async def silent(exchange: Exchange) -> None:
-    await exchange.until_closed()
-
-
-async def head_only(exchange: Exchange) -> None:
-    await exchange.send(b"HTTP/1.1 200 OK\r\n")
-    await exchange.until_closed()
-
-
-async def endless_head(exchange: Exchange) -> None:
-    await exchange.send(b"HTTP/1.1 200 OK\r\n")
-    for number in range(1000):
-        await exchange.send(b"x-%d: y\r\n" % number)
-        await asyncio.sleep(0.05)
-
-
-async def drip(exchange: Exchange) -> None:
-    await exchange.begin_stream()
-    for byte in chunk("x" * 1000):
-        await exchange.send(bytes([byte]))
-        await asyncio.sleep(0.05)
-
-
-async def pings(exchange: Exchange) -> None:
-    await exchange.begin_stream()
-    while True:
-        await exchange.send(b": ping\n\n")
-        await asyncio.sleep(0.02)
-
-
-@pytest.mark.parametrize("script", [silent, head_only, endless_head, drip, pings, streaming(chunk("Hel"), then=silent)])
-def test_attempt_ends_at_its_deadline_although_bytes_keep_coming(script: Script) -> None:
-    asked, _ = run(script, question(stream=True), policy=ONCE, timeout=0.4)
-    assert isinstance(asked.error, ModelTimeout)
-    assert asked.kinds == ["timeout"]
-    assert 0.35 < asked.seconds < 0.9
-
-
-def test_step_ends_at_its_deadline_with_all_its_attempts() -> None:
-    asked, _ = run(silent, policy=Policy(attempts=9, initial=0.01), timeout=0.3, total=0.7)
-    assert isinstance(asked.error, ModelTimeout)
-    assert asked.seconds < 1.2
-    assert 2 <= len(asked.attempts) <= 3
-
-
-def test_wait_that_would_pass_the_deadline_is_not_begun() -> None:
-    asked, _ = run(answering(429, retry_after="30"), total=1.0)
-    assert isinstance(asked.error, ModelRateLimited)
-    assert asked.seconds < 0.5
 
 
 def test_cancelled_call_closes_its_connection() -> None:
@@ -335,48 +116,6 @@ def test_cancelled_call_closes_its_connection() -> None:
     asyncio.run(main())
 
 
-# -- A8 to A19: answers --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>bad</html>", b"[1]", b"null", b'{"choices": {}}', b"{"])
-def test_unreadable_answer_is_tried_again_and_quoted(body: bytes) -> None:
-    asked, server = run(answering(200, body or b" "))
-    assert asked.error is not None
-    assert asked.error.kind == "bad_response"
-    assert len(server.requests) == 3
-
-
-def test_error_within_the_stream_is_tried_again_and_begins_anew() -> None:
-    broken = streaming(chunk("Hel"), 0.05, b'data: {"error": {"message": "boom", "code": 502}}\n\n')
-    asked, _ = run(by_turn(broken, streaming(chunk("Hello", "stop"), DONE)), question(stream=True))
-    assert asked.completion is not None
-    assert asked.completion.text == "Hello"
-    assert asked.shown == ["Hel", "Hello"]
-    assert asked.kinds == ["provider_error", "ok"]
-
-
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422])
-def test_refusal_by_status_is_not_asked_again(status: int) -> None:
-    asked, server = run(answering(status))
-    assert isinstance(asked.error, ModelRejected)
-    assert asked.error.status == status
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
-def test_trouble_by_status_is_asked_again(status: int) -> None:
-    asked, server = run(by_turn(answering(status), answering(status), well))
-    assert asked.completion is not None
-    assert len(server.requests) == 3
-
-
-def test_server_may_overrule_its_status() -> None:
-    asked, server = run(by_turn(answering(400, x_should_retry="true"), answering(503, x_should_retry="false")))
-    assert asked.error is not None
-    assert asked.error.status == 503
-    assert len(server.requests) == 2
-
-
 def test_policy_says_on_what_is_tried_again() -> None:
     _, server = run(answering(500), policy=Policy(on=frozenset({"timeout"})))
     assert len(server.requests) == 1
@@ -387,275 +126,6 @@ def test_quota_is_no_rate_limit() -> None:
     assert asked.error is not None
     assert asked.error.kind == "quota"
     assert len(server.requests) == 1
-
-
-def test_retry_after_is_obeyed() -> None:
-    asked, _ = run(by_turn(answering(429, retry_after_ms="300"), well))
-    assert asked.completion is not None
-    assert 0.3 <= asked.seconds < 0.9
-    assert asked.attempts[1][0].waited >= 0.3
-
-
-def test_retry_after_beyond_two_minutes_is_not_slept() -> None:
-    asked, server = run(answering(429, retry_after="86400"))
-    assert isinstance(asked.error, ModelRateLimited)
-    assert "UTC" in str(asked.error)
-    assert asked.error.retry_after == 86400
-    assert len(server.requests) == 1
-
-
-def test_retry_after_holds_back_all_callers_of_the_endpoint() -> None:
-    async def main() -> None:
-        script = by_turn(answering(429, retry_after="0.5"), well)
-        async with FaultServer(script) as server, Client() as client:
-            first = asyncio.create_task(ask(client, endpoint(server.base_url), question()))
-            while not server.requests:
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)
-            other = await ask(client, endpoint(server.base_url), question())
-            assert other.seconds > 0.3
-            assert (await first).completion
-
-    asyncio.run(main())
-
-
-def test_empty_answer_is_asked_again_and_costed() -> None:
-    asked, _ = run(by_turn(answering(200, completion("")), well))
-    assert asked.completion is not None
-    assert asked.kinds == ["empty_response", "ok"]
-    assert asked.completion.usage is not None
-    assert (asked.completion.usage.input_tokens, asked.completion.usage.calls) == (10, 2)
-
-
-def test_empty_answer_is_returned_when_attempts_are_spent() -> None:
-    asked, server = run(answering(200, completion("")))
-    assert asked.completion is not None
-    assert len(server.requests) == 3
-    with pytest.raises(ModelError):
-        usable(asked.completion, typed=False)
-
-
-@pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_answer_that_was_stopped_is_not_asked_again(reason: str) -> None:
-    asked, server = run(answering(200, completion("Hel", finish_reason=reason)), question(shape=SHAPE))
-    assert asked.completion is not None
-    assert asked.completion.finish == reason
-    assert len(server.requests) == 1
-
-
-def memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-async def endless_text(exchange: Exchange) -> None:
-    await exchange.begin_stream()
-    while True:
-        await exchange.send(chunk("x" * 100_000))
-
-
-async def giant_line(exchange: Exchange) -> None:
-    await exchange.begin_stream()
-    while True:
-        await exchange.send(b"x" * 65536)
-
-
-async def huge_body(exchange: Exchange) -> None:
-    await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{")
-    while True:
-        await exchange.send(b" " * 65536)
-
-
-@pytest.mark.parametrize("script", [endless_text, giant_line, huge_body])
-def test_endless_answer_ends_at_its_cap(script: Script) -> None:
-    run(well)
-    before = memory()
-    asked, server = run(script, question(stream=True))
-    assert asked.error is not None
-    assert asked.error.kind == "response_too_large"
-    assert len(server.requests) == 1
-    assert memory() - before < 60
-
-
-# -- A20 to A24: HTTP ----------------------------------------------------------------------------------------------
-
-
-def test_gzip_bomb_ends_at_the_cap() -> None:
-    squeeze = zlib.compressobj(9, wbits=31)
-    bomb = b"".join(squeeze.compress(b"\x20" * 1024 * 1024) for _ in range(256)) + squeeze.flush()
-    run(well)
-    before = memory()
-    asked, _ = run(answering(200, bomb, content_encoding="gzip"))
-    assert asked.error is not None
-    assert asked.error.kind == "response_too_large"
-    assert memory() - before < 60
-
-
-@pytest.mark.parametrize(
-    ("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", lambda b: zlib.compress(b)[2:-4])]
-)
-def test_compressed_answers_are_read_although_not_asked_for(encoding: str, pack: Callable[[bytes], bytes]) -> None:
-    asked, _ = run(answering(200, pack(completion()), content_encoding=encoding))
-    assert asked.completion is not None
-    assert asked.completion.text == "Hello"
-
-
-@pytest.mark.parametrize(("encoding", "body"), [("br", b"x"), ("gzip", b"not gzip at all"), ("gzip", gzip.compress(completion())[:40])])
-def test_damaged_or_unknown_encoding_is_a_bad_response(encoding: str, body: bytes) -> None:
-    asked, _ = run(answering(200, body, content_encoding=encoding), policy=ONCE)
-    assert asked.error is not None
-    assert asked.error.kind == "bad_response"
-
-
-def test_redirect_is_not_followed() -> None:
-    async def main() -> None:
-        async with FaultServer(well) as other:
-            there = other.base_url
-
-            async def script(exchange: Exchange) -> None:
-                await exchange.answer(307, location=there)
-
-            async with FaultServer(script) as server, Client() as client:
-                asked = await ask(client, endpoint(server.base_url), question())
-                assert isinstance(asked.error, ModelRejected)
-                assert "base_url" in str(asked.error)
-                assert len(server.requests) == 1
-            assert other.requests == []
-            assert other.connections == 0
-
-    asyncio.run(main())
-
-
-def raw(head: bytes, body: bytes = b"") -> Script:
-    async def script(exchange: Exchange) -> None:
-        await exchange.send(head + b"\r\n\r\n" + body)
-
-    return script
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        raw(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4", b"abc"),
-        raw(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 300_000),
-        raw(b"HTTP/1.1 999 What\r\ncontent-length: 0"),
-        raw(b"SSH-2.0-OpenSSH_9"),
-        raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked", b"zz\r\n"),
-        raw(b"HTTP/1.1 200 OK\r\nbad header\r\n: x"),
-    ],
-)
-def test_broken_http_is_an_error_of_ours(script: Script) -> None:
-    asked, _ = run(script, policy=ONCE, timeout=2)
-    assert asked.error is not None
-    assert asked.error.kind in ("bad_response", "connection")
-
-
-def test_old_http_is_read() -> None:
-    asked, _ = run(raw(b"HTTP/1.0 200 OK\r\ncontent-type: application/json", completion()))
-    assert asked.completion is not None
-
-
-def test_connection_closed_between_requests_costs_nothing() -> None:
-    """The race of keep-alive: a reused connection that dies before its answer is replaced for free."""
-
-    async def script(exchange: Exchange) -> None:
-        if exchange.reuse % 2 == 1:
-            exchange.reset() if exchange.number % 4 else exchange.writer.close()
-            return
-        await well(exchange)
-
-    async def main() -> None:
-        async with FaultServer(script) as server, Client() as client:
-            for _ in range(100):
-                asked = await ask(client, endpoint(server.base_url), question(), policy=ONCE)
-                assert asked.completion is not None
-                assert asked.kinds == ["ok"]
-            assert len(server.requests) > 100
-
-    asyncio.run(main())
-
-
-# -- limits --------------------------------------------------------------------------------------------------------
-
-
-def test_no_more_calls_are_under_way_than_allowed() -> None:
-    async def slow(exchange: Exchange) -> None:
-        await asyncio.sleep(0.02)
-        await well(exchange)
-
-    async def main() -> None:
-        async with FaultServer(slow) as server, Client() as client:
-            places = [endpoint(server.base_url, max_parallel=4), Endpoint("alias", server.base_url, "m", Secret(KEY), max_parallel=4)]
-            done = await asyncio.gather(*(ask(client, places[i % 2], question()) for i in range(40)))
-            assert all(one.completion for one in done)
-            assert server.most_in_flight == 4
-
-    asyncio.run(main())
-
-
-def test_more_than_a_hundred_calls_may_be_under_way() -> None:
-    async def main() -> None:
-        full = asyncio.Event()
-
-        async def script(exchange: Exchange) -> None:
-            if exchange.server.in_flight == 150:
-                full.set()
-            await full.wait()
-            await well(exchange)
-
-        async with FaultServer(script) as server, Client() as client:
-            place = endpoint(server.base_url, max_parallel=150)
-            done = await asyncio.gather(*(ask(client, place, question(), timeout=20) for _ in range(150)))
-            assert all(one.completion for one in done)
-
-    asyncio.run(main())
-
-
-def test_dead_server_is_left_alone() -> None:
-    """1,000 rows against a server that always fails make at most 100 requests; the rest is known not to have been attempted."""
-
-    async def main() -> None:
-        async with FaultServer(answering(500)) as server, Client() as client:
-            place = endpoint(server.base_url, max_parallel=64)
-            done = await asyncio.gather(*(ask(client, place, question()) for _ in range(1000)))
-            assert all(one.error for one in done)
-            assert len(server.requests) <= 100
-            assert sum(one.error is not None and one.error.code == "not_attempted" for one in done) >= 900
-
-    asyncio.run(main())
-
-
-def test_limit_of_the_server_is_found() -> None:
-    """Against a server that takes 8 at a time, few answers are 429 once its limit is known, and it is kept busy."""
-
-    async def main() -> None:
-        busy = 0
-        refused: list[bool] = []
-
-        async def script(exchange: Exchange) -> None:
-            nonlocal busy
-            refused.append(busy >= 8)
-            if busy >= 8:
-                await exchange.answer(429, error("slow down"), keep=True)
-                return
-            busy += 1
-            try:
-                await asyncio.sleep(0.02)
-                await well(exchange)
-            finally:
-                busy -= 1
-
-        async with FaultServer(script) as server, Client() as client:
-            place = endpoint(server.base_url, max_parallel=32)
-            policy = Policy(attempts=20, initial=0.02, max=0.1)
-            done = await asyncio.gather(*(ask(client, place, question(), policy=policy, timeout=20) for _ in range(500)))
-            assert all(one.completion for one in done)
-            later = refused[150:]
-            assert sum(later) <= 0.05 * len(later)
-
-    asyncio.run(main())
-
-
-# -- typed answers: what servers take ------------------------------------------------------------------------------
 
 
 async def only_prompt(exchange: Exchange) -> None:
@@ -689,44 +159,6 @@ def test_form_that_the_configuration_sets_is_not_left() -> None:
     asked, server = run(only_prompt, question(shape=SHAPE), fields={"structured": "json_schema"})
     assert isinstance(asked.error, ModelRejected)
     assert len(server.requests) == 1
-
-
-# -- secrets -------------------------------------------------------------------------------------------------------
-
-
-def test_key_that_the_server_echoes_is_taken_out() -> None:
-    padding = "x" * 190
-    for body in (error(f"Incorrect API key provided: {KEY}."), f"{padding}{KEY}".encode(), error(code=KEY), f"<p>{KEY}".encode()):
-        for status in (401, 200, 500):
-            asked, _ = run(answering(status, body), policy=ONCE)
-            assert asked.error is not None
-            assert KEY[:14] not in str(asked.error)
-    asked, _ = run(answering(200, completion(f"your key is {KEY}")))
-    assert asked.completion is not None
-    assert KEY not in asked.completion.text
-
-
-def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        async with FaultServer(well) as proxy, FaultServer(well) as server, Client() as client:
-            for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
-                monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-            assert (await ask(client, endpoint(server.base_url), question())).completion
-            assert proxy.connections == 0
-
-    asyncio.run(main())
-
-
-def test_given_proxy_is_used() -> None:
-    async def main() -> None:
-        async with FaultServer(well) as proxy, Client(proxy=f"http://127.0.0.1:{proxy.port}") as client:
-            assert (await ask(client, endpoint("http://models.invalid/v1"), question())).completion
-            assert proxy.requests[0].path.startswith("http://models.invalid/v1")
-
-    asyncio.run(main())
-
-
-# -- the seam of foreign exceptions --------------------------------------------------------------------------------
 
 
 def test_every_exception_of_httpx_and_aiohttp_has_a_row() -> None:
@@ -774,46 +206,6 @@ def test_cause_is_found_behind_what_wraps_it() -> None:
 )
 def test_exceptions_outside_the_tree_of_httpx_are_ours_too(wrapped: Exception) -> None:
     assert isinstance(translate(wrapped), ModelError)
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
-def test_bad_certificate_is_not_tried_again(tmp_path: Path) -> None:
-    """A certificate that is not trusted, or the lack of any TLS, ends the call at once; one that the user trusts serves."""
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", "key.pem", "-out", "cert.pem", *names]
-    subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-
-    async def main() -> None:
-        async with FaultServer(well, tls=context) as server:
-            async with Client() as client:
-                asked = await ask(client, endpoint(server.base_url), question())
-                assert asked.error is not None
-                assert asked.error.code == "certificate"
-                assert len(asked.attempts) == 1
-            async with Client(ca_file=str(tmp_path / "cert.pem")) as client:
-                assert (await ask(client, endpoint(server.base_url), question())).completion
-                asked = await ask(client, endpoint(server.base_url.replace("127.0.0.1", "localhost")), question())
-                assert asked.error is not None
-                assert asked.error.code == "certificate"
-
-        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(10)
-            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            writer.close()
-
-        async with await asyncio.start_server(plain, "127.0.0.1", 0) as listening, Client() as client:
-            port = listening.sockets[0].getsockname()[1]
-            asked = await ask(client, endpoint(f"https://127.0.0.1:{port}/v1"), question())
-            assert asked.error is not None
-            assert asked.error.code == "tls"
-            assert len(asked.attempts) == 1
-
-    asyncio.run(main())
-
-
-# -- the responder -------------------------------------------------------------------------------------------------
 
 
 class Scripted:
@@ -890,27 +282,6 @@ def test_errors_of_the_callers_own_functions_stay_what_they_are() -> None:
                 await client.complete(endpoint("http://x/v1"), question(), policy=FAST, attempt_timeout=1, on_delta=shown)
 
     asyncio.run(main())
-
-
-def test_nothing_is_left_behind() -> None:
-    """After many calls of all sorts no task, no connection and no warning remains."""
-
-    async def script(exchange: Exchange) -> None:
-        await [well, reset, answering(500), streaming(chunk("He")), answering(404), silent][exchange.number % 6](exchange)
-
-    async def main() -> None:
-        async with FaultServer(script) as server:
-            async with Client() as client:
-                place = endpoint(server.base_url, max_parallel=20)
-                await asyncio.gather(*(ask(client, place, question(), policy=ONCE, timeout=0.2) for _ in range(60)))
-            await asyncio.sleep(0.05)
-            assert server.in_flight == 0
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        asyncio.run(main())
-        gc.collect()
 
 
 def test_a_million_small_pieces_take_linear_time() -> None:

@@ -61,6 +61,6 @@ def test_the_catalogue_holds_nothing_else() -> None:
 
 
 def test_each_code_stands_in_one_section() -> None:
-    named = [name for names in SECTIONS.values() for name in names]
+    named = [code.code for codes in SECTIONS.values() for code in codes]
     assert sorted(named) == sorted(CODES)
     assert all(code.meaning.endswith(".") for code in CODES.values())

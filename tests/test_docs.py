@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,23 +10,36 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from docs_pages import DOCS, PAGES
 from sybil import Document
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 from flowkit import compiler, config
 from flowkit.codes import Example
+from flowkit.config.ready import READY
+from flowkit.config.settings import DIALECT_KEYS, MODEL_KEYS
+from flowkit.console import problems
 from flowkit.keys import TABLES
+from flowkit.main import cli
 from flowkit.project import Project
 from flowkit.templates.filters import FILTERS, TESTS
+from flowkit.templates.sandbox import TEXT_METHODS
 
 ROOT = DOCS.parent
 #: Pages with code. `errors.md` is generated and held by test_codes: half of its flows are wrong on purpose.
-CODE = [page for page in [*sorted(DOCS.glob("*.md")), ROOT / "README.md", *sorted((ROOT / "flows").rglob("*.md"))] if page.exists() and page.name != "errors.md"]
-#: Shell blocks that are not run here, each with its reason.
-NOT_RUN: dict[str, str] = {}
+CODE = [
+    page
+    for page in [*sorted(DOCS.glob("*.md")), ROOT / "README.md", *sorted((ROOT / "flows").rglob("*.md"))]
+    if page.exists() and page.name != "errors.md"
+]
+#: What a line of shell does before it calls what was installed; here that is this checkout.
+INSTALLING = re.compile(r"^python3 -m venv \S+ && \S+/pip install -q -e \S+ && \S+/bin/", re.MULTILINE)
+#: Lines of shell that are not run here, each with its reason.
+NOT_RUN = {"python -m pytest -q -n auto --cov --cov-report=term:skip-covered": "these tests themselves"}
 #: What examples of the docs name beside the flow.
 FILES = {
     "editorial.types.yaml": "Critique: {score: integer(1..10)}\n",
@@ -97,9 +111,8 @@ def test_configuration_loads(page: Path, text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("page", "text"), cases("sh"))
 def test_commands_work(page: Path, text: str, copy: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Every shell block is run as it stands, `flowkit` being this checkout; or it is listed with the reason why not."""
-    if text.strip() in NOT_RUN:
-        return
+    """Every shell block is run as it stands, `flowkit` being this checkout; but for lines that are listed with the reason why not."""
+    text = "\n".join(line for line in INSTALLING.sub("", text).splitlines() if line not in NOT_RUN)
     bin_ = tmp_path_factory.mktemp("bin")
     command = bin_ / "flowkit"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m flowkit "$@"\n')
@@ -164,7 +177,11 @@ def narrowing() -> list[str]:
 @pytest.mark.parametrize("line", narrowing())
 def test_each_form_handles_an_absent_value(line: str, tmp_path: Path) -> None:
     line = line.partition(" #")[0].strip()
-    key = f"    {line}\n    prompt: '{{{{ steps.extra.output.text }}}}'\n" if line.startswith(("when", "on_skip")) else f"    prompt: |\n      {line}\n"
+    key = (
+        f"    {line}\n    prompt: '{{{{ steps.extra.output.text }}}}'\n"
+        if line.startswith(("when", "on_skip"))
+        else f"    prompt: |\n      {line}\n"
+    )
     text = f"inputs: {{deep: boolean}}\nsteps:\n  main:\n    prompt: Hello.\n  extra:\n    when: inputs.deep\n    prompt: Hello.\n    output: {{text: string}}\n  reply:\n{key}"
     flow = tmp_path / "page.flow.yaml"
     flow.write_bytes(Example(text).whole())
@@ -172,3 +189,70 @@ def test_each_form_handles_an_absent_value(line: str, tmp_path: Path) -> None:
     assert not found, found
 
 
+def code_words(text: str) -> set[str]:
+    return set(re.findall(r"`(\w+)`", text))
+
+
+def test_the_list_of_methods_is_whole() -> None:
+    page = (DOCS / "expressions.md").read_text(encoding="utf-8")
+    listed = page.partition("A text has the methods ")[2].partition(", a list")[0]
+    assert code_words(listed) == TEXT_METHODS | {"replace"}
+
+
+def test_the_ready_providers_are_those_of_the_page() -> None:
+    page = (DOCS / "models.md").read_text(encoding="utf-8").partition("## Ready providers")[2].partition("\n## ")[0]
+    rows = {name: row for row in re.findall(r"^\| `.*$", page, re.MULTILINE) for name in code_words(row.split("|")[1])}
+    assert set(rows) == set(READY)
+    for name, settings in READY.items():
+        assert all(f"`{variable}`" in rows[name] for variable in settings.api_key_env), name
+        if settings.base_url and name != "gemini":
+            assert f"`{settings.base_url}`" in rows[name], name
+
+
+def test_the_settings_of_models_are_those_of_the_page() -> None:
+    page = (DOCS / "models.md").read_text(encoding="utf-8").partition("## Settings")[2].partition("```")[0]
+    named = {name for row in re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) for name in [row]}
+    assert named == set(MODEL_KEYS) - {"model"}
+    assert set(DIALECT_KEYS) <= code_words(page)
+
+
+def rows(page: str, heading: str) -> dict[str, set[str]]:
+    """The first table behind a heading: the words of its first cells to those of its second."""
+    table = (DOCS / page).read_text(encoding="utf-8").partition(heading)[2].partition("|---|---|\n")[2].partition("\n\n")[0]
+    cells = [re.split(r"(?<!\\)\|", line)[1:3] for line in table.splitlines()]
+    return {name: code_words(held) for names, held in cells for name in code_words(names)}
+
+
+def run_judge(*options: str, replies: str) -> list[dict[str, Any]]:
+    said = Path("said.yaml")
+    said.write_text(replies, encoding="utf-8")
+    folder = "flows/judge"
+    line = ["run", f"{folder}/judge.flow.yaml", "--inputs", f"{folder}/inputs.json", "--simulate", str(said), "-q", *options]
+    return [json.loads(each) for each in CliRunner().invoke(cli, line).stdout.replace("\n  ", "").replace("\n}", "}").splitlines()]
+
+
+REPLIES = 'rate:\n  - match: clear\n    error: {status: 500}\n  - {reply: \'Here: {"reason": "r", "score": 2}\'}\n'
+
+
+def test_what_json_prints_is_what_the_page_says(copy: Path) -> None:
+    [found] = run_judge("--json", replies="{}")
+    table = rows("commands.md", "--json` prints one object")
+    assert set(found) == set(table)
+    assert set(found["steps"]["rate"]) == table["steps"]
+    assert set(found["usage"]) == table["usage"]
+
+
+def test_what_events_print_is_what_the_page_says(copy: Path) -> None:
+    table = rows("commands.md", "--events` prints one object")
+    found = [*run_judge("--events", replies="{}"), *run_judge("--events", "--stream", replies=REPLIES)]
+    seen = {each["event"]: set(each) - {"event", "at"} for each in found}
+    assert seen == table
+
+
+def test_the_mistake_in_the_readme_is_printed_as_shown(tmp_path: Path) -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    flow, shown = (page.partition(mark)[2].partition("```")[0] for mark in ("```yaml\n", "```text\nrelease.flow.yaml"))
+    file = tmp_path / "release.flow.yaml"
+    file.write_text(flow.replace("- {{ c.title }}", "- {{ c.titel }}"), encoding="utf-8")
+    found = compiler.check(file, cwd=tmp_path, found=Project(tmp_path)).problems
+    assert problems.text(found, files=1).rpartition("\n1 error")[0] == f"release.flow.yaml{shown.rstrip()}"

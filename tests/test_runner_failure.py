@@ -21,7 +21,7 @@ def test_on_error_skip_leaves_the_output_absent_and_says_why(tmp_path: Path) -> 
     text = """
     steps:
       a: {prompt: a, on_error: skip}
-      b: {set: {kind: steps.a.error.kind, had: steps.a.output is defined, skipped: steps.a.skipped}}
+      b: {set: {kind: "steps.a.error.kind | default('none')", had: steps.a.output is defined, skipped: steps.a.skipped}}
     outputs: {a: steps.a.output, b: steps.b.output}
     """
     found = run(tmp_path, text, {"a": error(400, "no such thing")})

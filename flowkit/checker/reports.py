@@ -133,6 +133,8 @@ class Reports:
     site: Site
     who: str
     steps: Mapping[str, StepKind]
+    #: Whether the text is a bare expression, in which no block can stand.
+    expression: bool = False
 
     def error(self, code: str, start: int, length: int, message: str, hint: str | None = None) -> None:
         """Report a mistake at a piece of the text."""
@@ -140,12 +142,8 @@ class Reports:
 
     def unknown_name(self, node: nodes.Name, scope: Scope) -> None:
         """Report a name that is not there."""
-        ended = scope.was_ended(node.name)
-        if ended:
-            hint: str | None = (
-                f"what is set inside `{{% {ended} %}}` ends with it; use `{{% set ns = namespace({node.name}='') %}}` before the loop"
-            )
-        else:
+        hint = scope.instead(node.name)
+        if hint is None:
             hint = _ELSEWHERE.get(node.name) or did_you_mean(
                 node.name, [n for n in scope.visible() if n not in _FUNCTIONS], "the names here are"
             )
@@ -155,6 +153,9 @@ class Reports:
                     hint = f"did you mean '{root}.{node.name}'?"
             if node.name in self.steps:
                 hint = f"did you mean 'steps.{node.name}.output'?"
+            if self.expression and self.site.text.strip() == node.name and not (hint or "").startswith("`"):
+                near = f"{hint[:-1]}? If it is a text, " if hint and hint.startswith("did you mean") else "for the text "
+                hint = f"{near}write \"'{node.name}'\""
         self.error("unknown-name", node.lineno, len(node.name), f"unknown name {node.name!r}", hint)
 
     def unknown_step(self, start: int, name: str, ids: list[str]) -> None:
@@ -163,7 +164,7 @@ class Reports:
             "unknown-step",
             start,
             len(name),
-            f"{self.who} reads 'steps.{name}', which is not a step",
+            f"{self.who} {'read' if self.who.endswith('s') else 'reads'} 'steps.{name}', which is not a step",
             did_you_mean(name, ids, "the steps are"),
         )
 
@@ -206,12 +207,16 @@ class Reports:
             message = f"{what} is absent here" + (f": step {step!r} is skipped in this branch" if step else "")
         else:
             message = f"{what} may be absent" + (f": {why}" if why else "")
-        if step and not surely:
-            hint: str | None = (
-                f"read it inside {{% if steps.{step}.output %}}, or add `| default(…)`, a `when:` of this step, or `on_skip: skip`"
-            )
-        elif isinstance(origin, nodes.CondExpr):
-            hint = "add `else`"
+        if isinstance(origin, nodes.CondExpr):
+            hint: str | None = "add `else`"
+        elif surely:
+            hint = "read it in the other branch, where the step ran" if step else None
+        elif step and self.expression:
+            hint = f"add `| default(…)`, ask first (`steps.{step}.output and …`), or give this step a `when:` or `on_skip: skip`"
+        elif step:
+            hint = f"read it inside {{% if steps.{step}.output %}}, or add `| default(…)`, a `when:` of this step, or `on_skip: skip`"
+        elif self.expression:
+            hint = f"add `| default(…)`, or ask first: `{spelled(origin)} and …`"
         else:
-            hint = None if surely else "read it inside {% if … %}, or add `| default(…)`"
+            hint = "read it inside {% if … %}, or add `| default(…)`"
         self.error("unhandled-absent", start, length, message, hint)

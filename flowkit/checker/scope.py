@@ -27,8 +27,8 @@ class Scope:
 
     names: dict[str, Binding] = field(default_factory=dict)
     parent: Scope | None = None
-    #: Names that were set in a layer that has ended, with the word of the block that ended them.
-    ended: dict[str, str] = field(default_factory=dict)
+    #: Names that are not here though one may look for them, and what to do instead.
+    gone: dict[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> Binding | None:
         """Return what a name stands for here."""
@@ -56,12 +56,12 @@ class Scope:
             scope = scope.parent
         return list(found)
 
-    def was_ended(self, name: str) -> str | None:
-        """Return the word of the block inside which a name was set, when that block has ended."""
+    def instead(self, name: str) -> str | None:
+        """Return what to do instead of reading a name that is not here."""
         scope: Scope | None = self
         while scope is not None:
-            if name in scope.ended:
-                return scope.ended[name]
+            if name in scope.gone:
+                return scope.gone[name]
             scope = scope.parent
         return None
 

@@ -153,7 +153,7 @@ class Texts(Expressions):
                 if start >= 0:
                     place = self.reports.site.at(start, len(found[0]))
                     self.problems.warning(
-                        "single-braces", place, f"{found[0]} is plain text here", f"to insert the value write {{{found[0]}}}"
+                        "single-braces", place, f"{found[0]} is plain text here", f"to insert the value write {{{{ {found[0][1:-1]} }}}}"
                     )
 
     def _if(self, node: nodes.If, scope: Scope, facts: Facts) -> None:
@@ -201,7 +201,11 @@ class Texts(Expressions):
             | {"loop"}
             | ({node.target.name} if isinstance(node.target, nodes.Name) else set())
         )
-        scope.ended.update(dict.fromkeys((n for n in inner.names if n not in own), "for"))
+        for name in inner.names:
+            if name not in own:
+                scope.gone[name] = f"what is set inside `{{% for %}}` ends with it; use `{{% set ns = namespace({name}='') %}}` before the loop"
+            elif name != "loop":
+                scope.gone[name] = f"{name!r} exists only between its {{% for %}} and {{% endfor %}}"
         if node.else_:
             self._body(node.else_, scope.inner(), facts)
 
@@ -359,8 +363,8 @@ class Texts(Expressions):
         try:
             found = self.opener(template.value, self.path)
         except ReadRefused as e:
-            code = "file-not-found" if "not" in str(e) and "exist" in str(e) else "path-escape" if "root" in str(e) else "file-not-found"
-            self.reports.error(code, start, length, f"{template.value!r}: {e}")
+            message = str(e) if template.value in str(e) else f"{template.value!r}: {e}"
+            self.reports.error("path-escape" if e.escapes else "file-not-found", start, length, message, e.hint)
             return None
         if self._depth >= MAX_DEPTH or any(site is found.site for _, site in self._active if _ == 0):
             self.reports.error("include-cycle", start, length, f"{template.value!r} includes itself")

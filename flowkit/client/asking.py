@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from flowkit.client.transport import Transport
     from flowkit.endpoints import Endpoint
 
+#: Seconds for which a stream that has begun may stand still.
+IDLE = 60.0
 #: Characters of a broken answer that are kept for the record.
 _KEPT = 64 * 1024
 
@@ -73,6 +75,7 @@ class Client:
         policy: Policy,
         attempt_timeout: float,
         total_deadline: float | None = None,
+        idle_timeout: float = IDLE,
         on_delta: Callable[[str], None] | None = None,
         on_attempt: Callable[[Attempt, float | None], None] | None = None,
         on_send: Callable[[], None] | None = None,
@@ -80,7 +83,7 @@ class Client:
         """Return the first whole answer. `flowkit.wire.reply.usable` tells whether a step can use it.
 
         `attempt_timeout` in seconds bounds each request as a whole, however busily bytes come; `total_deadline`, in the time of the
-        event loop, bounds all of it. `on_delta` gets text as it comes; after a failed attempt it begins again, which `on_attempt` (the
+        event loop, bounds all of it. A stream that stands still for `idle_timeout` ends before. `on_delta` gets text as it comes; after a failed attempt it begins again, which `on_attempt` (the
         attempt, and the seconds until the next or None) tells. `on_send` is called when a request has its turn and goes out. What these
         raise ends the call. The usage of the result counts all requests that were answered. An
         empty answer, or one that the server itself calls failed, is asked for again, and returned as it is when attempts are spent.
@@ -89,13 +92,14 @@ class Client:
             ModelError: there was no answer; of the last attempt.
         """
         route = self._route(endpoint)
-        call = Call(self, route, request, policy, attempt_timeout, total_deadline, on_delta, on_attempt, on_send)
+        call = Call(self, route, request, policy, attempt_timeout, total_deadline, idle_timeout, on_delta, on_attempt, on_send)
         route.gate.want(1)
         try:
             return await call.answer()
         except ModelError as error:
             error.message = f"{endpoint.name} ({endpoint.host}): {route.hide(error.message)}"
             error.args = (error.message,)
+            error.code = None if error.code is None else route.hide(error.code)
             error.text = route.hide(error.text)[:_KEPT]
             raise
         finally:

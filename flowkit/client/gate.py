@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from flowkit.errors import ModelRateLimited, ModelTimeout, ModelUnreachable
+from flowkit.errors import ModelError, ModelRateLimited, ModelRejected, ModelTimeout, ModelUnreachable
 from flowkit.limits import Limiter, Outcome, Pass, Refused, RetryBudget, Wait
 from flowkit.retry import LONGEST
 
 if TYPE_CHECKING:
     from flowkit.endpoints import Endpoint
+    from flowkit.wire.allowance import Allowance
 
 #: Code of the errors for calls that were never made, because earlier ones showed that they would fail.
 NOT_ATTEMPTED = "not_attempted"
+
+#: Seconds for which nothing is asked after the server refused the key, the account or the model: beyond the rest of a batch, but a
+#: service sees in the end that the bill was paid.
+STOPPED = 300.0
 
 
 class Gate:
@@ -32,6 +38,11 @@ class Gate:
         self._retry_turn = asyncio.Lock()
         self._retry_freed = asyncio.Event()
         self._now = asyncio.get_running_loop().time
+        self._refusal: ModelError | None = None
+        self._refused_until = 0.0
+        self._halted = asyncio.Event()
+        #: Whether the server ever gave an answer, so that it knows the model.
+        self._proven = False
 
     @property
     def limiter(self) -> Limiter:
@@ -42,21 +53,31 @@ class Gate:
         """Note that a caller came (1) or went (-1), waiting included."""
         self._budget.wanted += change
 
-    async def enter(self, deadline: float | None) -> Pass:
-        """Wait for a permission.
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing is asked now, because the server would refuse every call."""
+        if self._refusal is not None and self._now() >= self._refused_until:
+            self._refusal = None
+            self._halted.clear()
+        return self._refusal is not None
+
+    async def enter(self, deadline: float | None, *, tokens: int = 0) -> Pass:
+        """Wait for a permission. `tokens` is what the call will take, at a guess.
 
         Raises:
+            ModelRejected: the server refused the key, the account or the model, so that it would refuse this call too.
             ModelUnreachable: the server has failed too often, so that it is left alone for now.
             ModelRateLimited: it asked for a wait beyond what is waited, or beyond the deadline.
             ModelTimeout: the deadline passed in the queue.
         """
+        self._raise_if_stopped()
         if not self._turn.locked():
-            said = self._limiter.begin(self._now())
+            said = self._limiter.begin(self._now(), tokens=tokens)
             if isinstance(said, Pass):
                 return said
         try:
             async with asyncio.timeout_at(deadline), self._turn:
-                return await self._wait(deadline)
+                return await self._wait(deadline, tokens)
         except TimeoutError:
             raise ModelTimeout("the time of the step ended while the call waited for its turn", retryable=False) from None
 
@@ -65,13 +86,41 @@ class Gate:
         self._limiter.end(given, outcome, self._now(), retry_after=retry_after, tokens=tokens)
         self._freed.set()
 
+    def hear(self, given: Pass, left: Allowance) -> None:
+        """Note what an answer said about the limits of the server."""
+        self._limiter.hear(given, left, self._now())
+
+    def learn(self, error: ModelError | None) -> None:
+        """Note what came of a call. An error that would meet every call stops those that wait, and those of the next minutes.
+
+        A 403 may be about one prompt, and a 404 of a server that has answered before about one parameter.
+        """
+        if error is None:
+            self._proven = True
+            return
+        hopeless = error.kind == "quota" or (error.kind == "auth" and error.status != 403)
+        if hopeless or (error.kind == "not_found" and not self._proven):
+            self._refusal = error
+            self._refused_until = self._now() + STOPPED
+            self._halted.set()
+            self._retry_freed.set()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait before a retry; no longer than there is hope."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._halted.wait()
+
     async def begin_retry(self, deadline: float | None) -> bool:
         """Wait until the budget has room for one more retry; False if the deadline comes first or the server is left alone."""
         if not self._retry_turn.locked() and self._budget.begin():
             return True
         try:
             async with asyncio.timeout_at(deadline), self._retry_turn:
-                while self._limiter.breaker.shut_for(self._now()) == 0:
+                while self._limiter.breaker.shut_for(self._now()) == 0 and not self.stopped:
                     self._retry_freed.clear()
                     if self._budget.begin():
                         return True
@@ -85,10 +134,20 @@ class Gate:
         self._budget.end()
         self._retry_freed.set()
 
-    async def _wait(self, deadline: float | None) -> Pass:
+    def _raise_if_stopped(self) -> None:
+        if self.stopped and (refused := self._refusal) is not None:
+            raise ModelRejected(
+                f"not attempted: an earlier call was refused: {refused.message}",
+                kind=refused.kind,
+                status=refused.status,
+                code=NOT_ATTEMPTED,
+            )
+
+    async def _wait(self, deadline: float | None, tokens: int) -> Pass:
         while True:
+            self._raise_if_stopped()
             self._freed.clear()
-            said = self._limiter.begin(self._now())
+            said = self._limiter.begin(self._now(), tokens=tokens)
             if isinstance(said, Pass):
                 return said
             if isinstance(said, Refused):
@@ -107,8 +166,6 @@ class Gate:
                 retry_after=said.seconds,
                 retryable=False,
             )
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(None if said.seconds == math.inf else said.seconds):
                 await self._freed.wait()
-        except TimeoutError:
-            pass

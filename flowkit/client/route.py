@@ -1,8 +1,8 @@
-"""What a client keeps for an endpoint, and for one request while it is under way. Plain state, no behaviour."""
+"""What a client keeps for an endpoint. Plain state, no behaviour but hiding secrets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flowkit.chat import STRUCTURED, Completion, Structured
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from flowkit.client.gate import Gate
     from flowkit.client.transport import Prepared
     from flowkit.endpoints import Endpoint
-    from flowkit.retry import TooLong
-    from flowkit.wire.reply import Reader
 
 
 @dataclass(slots=True)
@@ -31,24 +29,31 @@ class Route:
         self.gate = gate
         self.learned = learned
         self.prepared: Prepared | None = None
-        self._secrets = endpoint.secrets
+        self.secrets = endpoint.secrets
 
     def hide(self, text: str) -> str:
         """Take the secrets of this endpoint out of a text."""
-        return redact(text, self._secrets)
+        return redact(text, self.secrets)
 
+    def conceal(self, done: Completion) -> Completion:
+        """Take the secrets out of an answer; servers echo what they were sent, and models what servers tell them."""
+        hidden = replace(
+            done,
+            text=self.hide(done.text),
+            finish_raw=self._maybe(done.finish_raw),
+            model=self._maybe(done.model),
+            reasoning=self.hide(done.reasoning),
+            refusal=self._maybe(done.refusal),
+            tool_calls=tuple(
+                replace(call, id=self.hide(call.id), name=self.hide(call.name), arguments=self.hide(call.arguments))
+                for call in done.tool_calls
+            ),
+            id=self._maybe(done.id),
+            warnings=tuple(map(self.hide, done.warnings)),
+        )
+        if hidden == done:
+            return done
+        return replace(hidden, warnings=(*hidden.warnings, "a secret was taken out of the answer"))
 
-class Try:
-    """One request while it is under way, so that what came is known even when it breaks off. Times are the event loop's."""
-
-    __slots__ = ("completion", "ended", "first", "override", "reader", "started", "wait")
-
-    def __init__(self, started: float) -> None:
-        self.started = self.ended = started
-        #: When the first piece of text came.
-        self.first: float | None = None
-        self.reader: Reader | None = None
-        self.completion: Completion | None = None
-        #: What the server says about trying again, above its status.
-        self.override: bool | None = None
-        self.wait: float | TooLong | None = None
+    def _maybe(self, text: str | None) -> str | None:
+        return None if text is None else self.hide(text)

@@ -94,21 +94,22 @@ class Transport:
     def __init__(self, *, proxy: str | None, ca_file: str | None) -> None:
         self._proxy = proxy
         self._ca_file = ca_file
-        self._plain: AiohttpTransport | None = None
-        self._tls: AiohttpTransport | None = None
+        self._context: SSLContext | None = None
+        #: By whether they speak TLS, and whether each request gets a connection of its own.
+        self._ways: dict[tuple[bool, bool], AiohttpTransport] = {}
 
     async def post(self, prepared: Prepared, body: bytes) -> Response:
         """Send one request and return the answer when its head is there.
 
-        A connection that was closed under the request before any answer came, as keep-alive allows, is replaced once, for free.
+        A connection that was closed under the request before any answer came, as keep-alive allows, is replaced once, for free: by a
+        new one, since others that were kept may be dead as well.
         """
-        transport = self._transport(prepared.tls)
         try:
-            response = await transport.handle_async_request(self._request(prepared, body))
+            response = await self._way(tls=prepared.tls, own=False).handle_async_request(_request(prepared, body))
         except (httpx.TransportError, aiohttp.ClientError) as error:
             if not (_REUSED.get() and isinstance(error.__cause__ or error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)):
                 raise
-            response = await transport.handle_async_request(self._request(prepared, body))
+            response = await self._way(tls=prepared.tls, own=True).handle_async_request(_request(prepared, body))
         stream = response.stream
         if not isinstance(stream, httpx.AsyncByteStream):
             raise httpx.StreamError("the answer has no stream")
@@ -116,32 +117,25 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for transport in (self._plain, self._tls):
-            if transport is not None:
-                await transport.aclose()
+        for way in self._ways.values():
+            await way.aclose()
+        self._ways.clear()
 
-    @staticmethod
-    def _request(prepared: Prepared, body: bytes) -> httpx.Request:
-        _REUSED.set(False)
-        return httpx.Request("POST", prepared.url, headers=prepared.headers, content=body, extensions=_TIMEOUT)
-
-    def _transport(self, tls: bool) -> AiohttpTransport:
-        if tls:
-            if self._tls is None:
-                context = httpx.create_ssl_context(verify=True, trust_env=False)
+    def _way(self, *, tls: bool, own: bool) -> AiohttpTransport:
+        way = self._ways.get((tls, own))
+        if way is None:
+            if tls and self._context is None:
+                self._context = httpx.create_ssl_context(verify=True, trust_env=False)
                 if self._ca_file is not None:
-                    context.load_verify_locations(self._ca_file)
-                self._tls = self._make(context)
-            return self._tls
-        if self._plain is None:
-            # `verify=False` spares the 15 ms of a TLS context that http:// never uses.
-            self._plain = self._make(None)
-        return self._plain
+                    self._context.load_verify_locations(self._ca_file)
+            # Without TLS, `verify=False` spares the 15 ms of a context that http:// never uses.
+            way = self._ways[tls, own] = self._make(self._context if tls else None, own=own)
+        return way
 
-    def _make(self, context: SSLContext | None) -> AiohttpTransport:
+    def _make(self, context: SSLContext | None, *, own: bool) -> AiohttpTransport:
         def session() -> aiohttp.ClientSession:
             return aiohttp.ClientSession(
-                connector=_Connector(limit=0, keepalive_timeout=IDLE, ssl=context if context is not None else True),
+                connector=_connector(context, own=own),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,
@@ -156,6 +150,18 @@ class Transport:
             proxy=httpx.Proxy(self._proxy) if self._proxy else None,
             client=session,
         )
+
+
+def _connector(context: SSLContext | None, *, own: bool) -> _Connector:
+    verified = context if context is not None else True
+    if own:
+        return _Connector(limit=0, force_close=True, ssl=verified)
+    return _Connector(limit=0, keepalive_timeout=IDLE, ssl=verified)
+
+
+def _request(prepared: Prepared, body: bytes) -> httpx.Request:
+    _REUSED.set(False)
+    return httpx.Request("POST", prepared.url, headers=prepared.headers, content=body, extensions=_TIMEOUT)
 
 
 def _version() -> str:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from flowkit.codes import format_, reading, references, whole
+from flowkit.codes import keys, outside, reading, references, texts, types, whole
 from flowkit.codes.code import FRAME, Code, Example
 
-#: Every code that a check can report, in the order of `docs/errors.md`.
-CODES: dict[str, Code] = {
-    code.code: code
-    for codes in (reading.CODES, format_.KEYS, format_.TEXTS, references.CODES, whole.CODES)
-    for code in sorted(codes, key=lambda each: each.code)
+#: The headings of `docs/errors.md` with their codes.
+SECTIONS: dict[str, tuple[Code, ...]] = {
+    "The file as YAML": reading.CODES,
+    "Keys and values": keys.CODES,
+    "Types": types.CODES,
+    "Texts and expressions": texts.CODES,
+    "What they read": references.CODES,
+    "Files, other flows, Python": outside.CODES,
+    "The flow as a whole": whole.CODES,
 }
 
-#: The headings of `docs/errors.md` with their codes.
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "The file as YAML": tuple(sorted(c.code for c in reading.CODES)),
-    "Keys, values and types": tuple(sorted(c.code for c in format_.KEYS)),
-    "Texts and names": tuple(sorted(c.code for c in format_.TEXTS)),
-    "What templates and expressions read": tuple(sorted(c.code for c in references.CODES)),
-    "The flow as a whole": tuple(sorted(c.code for c in whole.CODES)),
-}
+#: Every code that a check can report.
+CODES: dict[str, Code] = {code.code: code for codes in SECTIONS.values() for code in codes}
 
 __all__ = ["CODES", "FRAME", "SECTIONS", "Code", "Example"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from textwrap import dedent
 
 #: What stands behind an example that lacks it, so that examples show only what matters. The lines of the example keep their numbers.
 FRAME: Mapping[str, str] = {
@@ -25,6 +26,8 @@ class Example:
     files: Mapping[str, str | int] = field(default_factory=dict)
     #: The environment, where it matters.
     env: Mapping[str, str] = field(default_factory=dict)
+    #: What `--set` says over it.
+    sets: tuple[str, ...] = ()
     #: Whether the text is the whole file.
     alone: bool = False
     #: Whether it is a file of replies of the simulator, and no flow.
@@ -56,7 +59,10 @@ class Code:
 
     @classmethod
     def of(cls, code: str, meaning: str, bad: str | Example, good: str | Example) -> Code:
-        """Return a code whose examples may be plain texts."""
-        return cls(
-            code, meaning, bad if isinstance(bad, Example) else Example(bad), good if isinstance(good, Example) else Example(good)
-        )
+        """Return a code whose examples may be plain texts, indented like the code around them."""
+        return cls(code, meaning, _example(bad), _example(good))
+
+
+def _example(written: str | Example) -> Example:
+    found = written if isinstance(written, Example) else Example(written)
+    return found if isinstance(found.text, bytes) else replace(found, text=dedent(found.text).strip("\n"))

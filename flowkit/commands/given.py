@@ -38,8 +38,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 LARGEST = 64 * 1024 * 1024
 
 
-def values(texts: Sequence[str], declared: Record) -> dict[str, Any]:
-    """Read `name=text`, `name=@file`, `name:=json` and `name:=@file`; text is read by the type of its input.
+def values(texts: Sequence[str], declared: Record, *, what: str = "input") -> dict[str, Any]:
+    """Read `name=text`, `name=@file`, `name:=json` and `name:=@file`; text is read by its declared type. `what` is said in errors.
 
     Raises:
         InputError: with everything that cannot be read.
@@ -48,9 +48,9 @@ def values(texts: Sequence[str], declared: Record) -> dict[str, Any]:
     wrong: list[str] = []
     for text in texts:
         try:
-            name, value = _one(text, declared)
+            name, value = _one(text, declared, what)
             if name in found:
-                _refuse(f"input {name!r} is given twice")
+                _refuse(f"{what} {name!r} is given twice")
             found[name] = value
         except InputError as error:
             wrong.append(str(error))
@@ -59,30 +59,29 @@ def values(texts: Sequence[str], declared: Record) -> dict[str, Any]:
     return found
 
 
-def _one(text: str, declared: Record) -> tuple[str, Any]:
+def _one(text: str, declared: Record, what: str) -> tuple[str, Any]:
     head, equals, written = text.partition("=")
     as_json = head.endswith(":")
     name = head.removesuffix(":").strip()
     if not equals or not name:
         _refuse(f"{text!r} is not of the form name=text, name=@file or name:=json")
+    shown, field = f"{what} {name!r}", declared.get(name)
     if as_json:
-        return name, _json(name, _file(name, written[1:]) if written.startswith("@") else written)
+        return name, _json(shown, _file(shown, written[1:]) if written.startswith("@") else written)
     if written.startswith("@"):
-        written = _file(name, written[1:])
+        written = _file(shown, written[1:])
         # A file ends with a line end that nobody means when it holds one number or word.
-        field = declared.get(name)
         if field is not None and not _takes_text(field.type):
             written = written.strip()
-    field = declared.get(name)
-    return name, written if field is None else by_type(name, written, field.type)
+    return name, written if field is None else by_type(shown, written, field.type)
 
 
 def _takes_text(type_: Type) -> bool:
     return any(isinstance(kind, String | AnyType) for kind in members(type_))
 
 
-def by_type(name: str, text: str, type_: Type) -> Any:
-    """Return the value that a text means for an input of a type. Raises InputError when no text can mean one."""
+def by_type(shown: str, text: str, type_: Type) -> Any:
+    """Return the value that a text means in a place of this type. Raises InputError, which begins with `shown`, when it means none."""
     kinds = list(members(type_))
     if any(isinstance(kind, String | AnyType) for kind in kinds):
         return text
@@ -101,27 +100,27 @@ def by_type(name: str, text: str, type_: Type) -> Any:
             case Date() | DateTime():
                 return text
     if any(isinstance(kind, Boolean | Integer | Number | Enum) for kind in kinds):
-        _refuse(f"input {name!r} is {spell(type_)}, not {_short(text)!r}")
-    _refuse(f"input {name!r} is {spell(type_)}, which text cannot be; give JSON as `{name}:=…`, `{name}:=@file.json`, or use --inputs FILE")
+        _refuse(f"{shown} is {spell(type_)}, not {_short(text)!r}")
+    _refuse(f"{shown} is {spell(type_)}, which no text is; give JSON: NAME:=JSON or NAME:=@FILE.json")
 
 
 def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _file(name: str, path: str) -> str:
+def _file(shown: str, path: str) -> str:
     try:
         return project.read_text(Path(path), LARGEST)
     except PathRefused as refused:
         hint = f" ({refused.hint})" if refused.hint else ""
-        _refuse(f"input {name!r}: {refused.message}{hint}")
+        _refuse(f"{shown}: {refused.message}{hint}")
 
 
-def _json(name: str, text: str) -> Any:
+def _json(shown: str, text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        _refuse(f"input {name!r}: not JSON: {error}")
+        _refuse(f"{shown}: not JSON: {error}")
 
 
 def _no_constant(word: str) -> NoReturn:

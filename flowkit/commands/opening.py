@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 import click
 
 from flowkit import compiler, config, project, replies, source
+from flowkit.client import Responder
 from flowkit.commands import given
+from flowkit.compiler import Checked
 from flowkit.errors import ConfigError, FlowError, Problems
 from flowkit.flow import Flow
 from flowkit.plan import ChatWork, Plan
@@ -49,26 +51,35 @@ class Opening:
             FlowError: the flow or the file of replies is wrong.
             ConfigError: an option or the configuration is wrong.
         """
-        env = _environment(self.env_file)
-        simulator = None if simulate is None else Simulator(seed=self.seed)
-        runtime = Runtime(models=pairs(self.model), simulate=simulator or False, env=env)
-        path = Path(self.flow)
-        checked = compiler.check(path, cwd=Path.cwd(), models=runtime.config(path), overrides=self.set)
+        checked = self.check()
         plan = checked.valid()
-        if simulator is not None and simulate not in {None, BY_TYPE}:
-            said = read_replies(Path(str(simulate)), plan)
-            runtime = Runtime(models=pairs(self.model), simulate=Simulator(said, seed=self.seed), env=env)
-        return Flow(plan, runtime, warnings=checked.problems)
+        return Flow(plan, self.runtime(None if simulate is None else self.simulator(simulate, plan)), warnings=checked.problems)
+
+    def check(self) -> Checked:
+        """Check the flow as the options change it."""
+        path = Path(self.flow)
+        return compiler.check(path, cwd=Path.cwd(), models=self.runtime(None).config(path), overrides=self.set)
+
+    def runtime(self, responder: Responder | None) -> Runtime:
+        """Return what asks the servers that the options name, or the responder in their place. Raises ConfigError."""
+        env = None if self.env_file is None else config.dotenv(Path(self.env_file), os.environ)
+        return Runtime(models=pairs(self.model), simulate=responder or False, env=env)
+
+    def simulator(self, simulate: str | None, plan: Plan) -> Simulator:
+        """Return a simulated server that answers from a file, or by type. Raises FlowError when the file is wrong."""
+        said = None if simulate in {None, BY_TYPE} else _replies(Path(str(simulate)), plan)
+        return Simulator(said, seed=self.seed)
 
     def values(self, plan: Plan, command: str) -> dict[str, Any]:
-        """Return the inputs, those of the file below those that are named; `command` is shown where some are missing.
+        """Return the inputs, those of the file below those that are named; `command` is shown where some are missing, with
+        the file in the place of `{}`.
 
         Raises:
             InputError: with everything that does not fit.
         """
         found = given.mapping(self.inputs, sys.stdin.read) if self.inputs is not None else {}
         found |= given.values(self.input, plan.inputs)
-        given.require(found, plan.inputs, flow=plan.name, line=f"{command} {shlex.quote(self.flow)}")
+        given.require(found, plan.inputs, flow=plan.name, line=command.format(shlex.quote(self.flow)))
         return found
 
 
@@ -109,11 +120,7 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _environment(env_file: str | None) -> Mapping[str, str] | None:
-    return None if env_file is None else config.dotenv(Path(env_file), os.environ)
-
-
-def read_replies(path: Path, plan: Plan) -> Replies:
+def _replies(path: Path, plan: Plan) -> Replies:
     """Read a file of replies for a flow. Raises FlowError, also when it names a step that asks no model."""
     problems = Problems()
     try:

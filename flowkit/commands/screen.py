@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from flowkit.console.sink import Sink
@@ -13,6 +14,12 @@ from flowkit.errors import FlowkitError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+class ReaderGone(FlowkitError):
+    """Whoever read stdout went away (`| head`): nothing is wrong, and nothing is said. The code is the shell's for SIGPIPE."""
+
+    exit_code = 141
 
 
 def terminal(stream: TextIO) -> bool:
@@ -38,7 +45,7 @@ def console() -> Console:
 
 
 def out(text: str) -> None:
-    """Write data to stdout. Raises BrokenPipeError when the reader went away, FlowkitError when it cannot be written."""
+    """Write data to stdout. Raises ReaderGone, or FlowkitError when it cannot be written."""
     sink = Sink(sys.stdout)
     sink.write(text)
     written(sink.failure)
@@ -48,9 +55,9 @@ def written(failure: OSError | None) -> None:
     """Raise what a sink met. Raises as `out` does."""
     if failure is None:
         return
-    if failure.errno == errno.EPIPE:
-        raise BrokenPipeError(*failure.args)
     _drop(sys.stdout)
+    if failure.errno == errno.EPIPE:
+        raise ReaderGone
     raise FlowkitError(f"stdout: {failure.strerror or failure}")
 
 
@@ -61,4 +68,5 @@ def say(text: str) -> None:
 
 def _drop(stream: TextIO) -> None:
     """Forget what could not be written, so that Python does not try again when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    with suppress(OSError):  # it may be no file at all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

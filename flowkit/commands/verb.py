@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ class Verb(click.Command):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what it does, examples, usage and options, in this order."""
-        first, _, rest = (self.help or "").strip().partition("\n\n")
+        first, _, rest = inspect.cleandoc(self.help or "").partition("\n\n")
         formatter.write_text(first)
         with formatter.section("Examples"):
             for line, purpose in self.examples:
@@ -26,5 +27,6 @@ class Verb(click.Command):
         self.format_usage(ctx, formatter)
         if rest:
             formatter.write_paragraph()
-            formatter.write_text(rest)
+            with formatter.indentation():
+                formatter.write_text(rest)
         self.format_options(ctx, formatter)

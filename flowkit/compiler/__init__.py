@@ -224,10 +224,10 @@ def _report_unused(flow: FlowScope, reads: dict[str, tuple[str, ...]], problems:
             problems.warning("unused-input", key.place(), f"input {name!r} is never read", "read it as {{ inputs." + name + " }}, or take it away")
     for value in spec.values.values():
         if value.name not in uses.values:
-            problems.warning("unused-value", value.key.place(), f"value {value.name!r} is never read", None)
+            problems.warning("unused-value", value.key.place(), f"value {value.name!r} is never read", f"read it as values.{value.name}, or take it away")
     for name, key in spec.type_keys.items():
         if name not in spec.used_types:
-            problems.warning("unused-type", key.place(), f"type {name!r} is never used", None)
+            problems.warning("unused-type", key.place(), f"type {name!r} is never used", "name it where a type stands, or take it away")
     read = {r for rs in reads.values() for r in rs} | uses.steps
     for step in spec.steps.values():
         if has_outputs and step.kind in {"chat", "flow"} and step.id not in read:

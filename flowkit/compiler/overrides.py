@@ -14,6 +14,7 @@ from flowkit.spelling import did_you_mean
 
 #: Mappings whose keys are the author's own: a name that is not there is a mistake. Elsewhere the parser knows the keys.
 _NAMES = frozenset({"steps", "inputs", "values"})
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _FORM = "write it as path=value, such as steps.draft.params.temperature=0.2"
 
 
@@ -34,8 +35,9 @@ def _put(root: Node, text: str, problems: Problems) -> Node:
         problems.error("set-form", argument.place(1, 1, len(text) + 1), f"{text!r} sets nothing", _FORM)
         return root
     shown = f"--set {path}"
-    found = source.parse(written, path=Path(shown), shown=shown, problems=problems)
-    value = found.root or Scalar(None, "", "plain", argument, 1, len(text) + 1, 1, len(text) + 1)
+    nothing = Scalar(None, written, "plain", argument, 1, len(path) + 2, 1, len(text) + 1)
+    # A file that holds nothing is a mistake, a value that is null is not.
+    value = nothing if written.strip() in _NULLS else source.parse(written, path=Path(shown), shown=shown, problems=problems).root or nothing
     return _Path(argument, names, problems).replaced(root, 0, value)
 
 

@@ -58,7 +58,7 @@ class Session:
             found = self._included.get(path)
             text = found.text if found else project.read_text(path).replace("\r\n", "\n")
         except PathRefused as e:
-            raise ReadRefused(e.message) from e
+            raise ReadRefused(e.message, e.hint, escapes=e.reason == "escape") from e
         self.files[path] = None
         return path, text
 
@@ -91,7 +91,8 @@ class Session:
             try:
                 self._trees[key] = parse_template(text) if kind == "text" else parse_expression(text)
             except SyntaxProblem as e:
-                self.problems.error(e.code, node.place(e.start, max(e.end, e.start + 1)), e.message, _hint(text, e))
+                hint = _hint(text, e) or (_as_text(text) if kind == "expression" else None)
+                self.problems.error(e.code, node.place(e.start, max(e.end, e.start + 1)), e.message, hint)
                 self._trees[key] = None
         return self._trees[key]
 
@@ -129,6 +130,7 @@ _OTHER_SIGNS = (
     (re.compile(r"=(?!=)"), "compare with =="),
     (re.compile(r"<>"), "compare with !="),
 )
+_WORDS = re.compile(r"[\w\s.,;:!?-]+")
 _ELSE_IF = re.compile(r"else\s*if\b|elseif\b|elsif\b")
 
 
@@ -138,11 +140,19 @@ def _hint(text: str, problem: SyntaxProblem) -> str | None:
     before = text[: problem.start]
     if _ELSE_IF.search(text, max(before.rfind("{%"), 0), problem.end):
         return "write {% elif … %}"
+    if text.startswith("}", problem.start) and before.rfind("{{") > before.rfind("}}"):
+        return "a value ends with two braces: }}"
     for sign, hint in _OTHER_SIGNS:
         # Jinja may see the mistake one sign later: in `a || b` it reads the second bar.
         if sign.match(text, problem.start) or sign.match(text, max(problem.start - 1, 0)):
             return hint
     return None
+
+
+def _as_text(text: str) -> str | None:
+    """Return the hint for an expression that is nothing but words."""
+    words = " ".join(text.split())
+    return f"for the text write \"'{words}'\"" if " " in words and len(words) <= 60 and _WORDS.fullmatch(words) else None
 
 
 def expressions(expr: Expr) -> list[Expression]:

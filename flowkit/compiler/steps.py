@@ -64,6 +64,7 @@ from flowkit.types.algebra import (
     may_be_absent,
     members,
     nullable,
+    present,
     union,
     widen,
 )
@@ -135,8 +136,8 @@ class Checking:
         self.scope = flow.names()
         self.facts: Facts = NOTHING
 
-    def _texts(self, node: Scalar, text: str) -> Texts:
-        reports = Reports(self.problems, Site(text, node.place), self.who, self.flow.steps)
+    def _texts(self, node: Scalar, text: str, *, expression: bool = True) -> Texts:
+        reports = Reports(self.problems, Site(text, node.place), self.who, self.flow.steps, expression)
         return Texts(self.problems, reports, self.flow.steps, self.flow.uses, self.me, self.path, self.session.open)
 
     # -- texts ---------------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ class Checking:
         """Check a template and return it to be rendered."""
         tree = self.session.tree(text)
         if tree is not None:
-            self._texts(text.node, text.value).text(tree, self._with(extra), self.facts)
+            self._texts(text.node, text.value, expression=False).text(tree, self._with(extra), self.facts)
         bare = text.value.strip()
         if bare.startswith(_ROOTS) and bare.replace(".", "").replace("_", "").isalnum() and self._exists(bare):
             self.problems.warning(
@@ -232,8 +233,17 @@ class Checking:
             self._fit_fields(expr, source, target, what)
             return
         reason = fits(source, target)
-        if reason is not None:
+        if reason is not None and not self._absence(expr, source, target):
             self.problems.error("type-mismatch", place, f"{what}: {reason}")
+
+    def _absence(self, expr: Expr, source: Type, target: Type) -> bool:
+        """Report an expression that fits but for its absence, where that comes from."""
+        if not isinstance(expr, Expression) or not may_be_absent(source) or source == NULL or fits(present(source), target) is not None:
+            return False
+        tree = self.session.expression(expr)
+        if tree is None or isinstance(tree, nodes.Const):
+            return False
+        return self._texts(expr.node, expr.text).need(tree, self.scope, self.facts) is not None
 
     def _fit_fields(self, expr: MapOf, source: Record, target: Record, what: str) -> None:
         for name, item in expr.items.items():
@@ -244,15 +254,18 @@ class Checking:
                     "unknown-argument", expr.keys[name].place(), f"{what} takes no {name!r}", did_you_mean(name, target.names(), "it takes")
                 )
                 continue
-            wanted = nullable(field_.type) if field_.optional else field_.type
-            reason = fits(given.type if given else ANY, wanted)
-            if reason is not None:
+            held = given.type if given else ANY
+            wanted = nullable(field_.type) if not _required(field_) else field_.type
+            reason = fits(held, wanted)
+            if reason is not None and not self._absence(item, held, wanted):
+                # Said without the absence that the field would take too.
+                reason = fits(held, field_.type if isinstance(held, Const) else wanted) or reason
                 self.problems.error("type-mismatch", _place_of(item), f"{name!r} of {what}: {reason}")
         strange = [name for name in expr.items if target.get(name) is None]
         # A misspelt name is one mistake: what it was meant for is not missing too.
         missing = [f.name for f in target.fields if _required(f) and f.name not in expr.items and not nearest(f.name, strange)]
         if missing:
-            self.problems.error("missing-argument", _place_of(expr), f"{what} needs {_listed(missing)}", None)
+            self.problems.error("missing-argument", _place_of(expr), f"{what} needs {_listed(missing)}")
 
 
 def _root(node: nodes.Node) -> str:
@@ -373,6 +386,8 @@ class StepCheck(Checking):
             item = widen(union(*(m.item for m in members(type_) if isinstance(m, List))))
         self.item = item
         self.scope.bind(step.as_ or "item", item)
+        if step.as_ is not None and step.as_ != "item":
+            self.scope.gone["item"] = f"here the item is called {step.as_!r}"
         return self.computed(expr)
 
     def _checks(self, type_: Type) -> tuple[PlannedCheck, ...]:
@@ -536,7 +551,9 @@ class StepCheck(Checking):
         try:
             function = self.session.load(step.call.text, self.path)
         except LoadFailed as e:
-            hint = did_you_mean(step.call.text.rpartition(":")[2], list(e.names), "it has")
+            module, _, name = step.call.text.rpartition(":")
+            meant = module if e.code == "unknown-module" else name
+            hint = did_you_mean(meant, list(e.names), "there is" if e.code == "unknown-module" else "it has")
             self.problems.error(e.code, step.call.place(), e.message, hint)
             self._with_of(Record(()), "", check=False)
             return None, step.output or ANY

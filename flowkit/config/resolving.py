@@ -223,7 +223,8 @@ class Config:
             "lengths": said.lengths,
         }
         others: dict[str, Any] = {key: value for key, value in stated.items() if value is not None}
-        endpoint = Endpoint(name, base or _NOWHERE, served, key, headers, **others)
+        from_environment = frozenset(header for header, value in said.headers.items() if isinstance(value, FromEnvironment))
+        endpoint = Endpoint(name, base or _NOWHERE, served, key, headers, from_environment, **others)
         return Resolved(endpoint, dict(said.params), chain, said.timeout, said.price, missing)
 
     def _key(self, said: Settings, name: str, provider: str) -> tuple[Secret | None, str | None]:

@@ -16,8 +16,6 @@ _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _BRACES = re.compile(r"\$\{\{|\{\{|\{%|\{#|\$\{")
 _WHOLE = re.compile(r"\s*\$?\{\{[-+]?\s*(.*?)\s*[-+]?\}\}\s*", re.DOTALL)
 _PIECES = re.compile(r"\$?\{\{[-+]?\s*(.*?)\s*[-+]?\}\}", re.DOTALL)
-#: Characters that turn the order of what is seen, so that a text is not what it looks like.
-_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def text(r: Reading, node: Node, what: str) -> Text | None:
@@ -40,9 +38,6 @@ def text(r: Reading, node: Node, what: str) -> Text | None:
         message = f"'#' after a blank begins a comment, so that {what} ends before {_short(comment)!r}"
         r.error("comment-cuts-text", place, message, "quote the text, or write it below after |; a comment stands on a line of its own")
     _dollar(r, node, what)
-    if not node.text.isascii() and (turn := _BIDI.search(node.text)):
-        message = f"{what} holds U+{ord(turn[0]):04X}, which turns the order of what is seen"
-        r.warning("bidi-text", node.place(turn.start(), turn.end()), message, "delete it, or write it as an escape in a double-quoted text")
     return Text(node.text, node)
 
 

@@ -44,7 +44,12 @@ Reader = Callable[[str, Path], tuple[Path, str]]
 
 
 class ReadRefused(Exception):
-    """An included file may not be read or is not there."""
+    """An included file may not be read or is not there; `escapes` where it lies outside what may be read."""
+
+    def __init__(self, message: str, hint: str | None = None, *, escapes: bool = False) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.escapes = escapes
 
 
 class Method:
@@ -177,7 +182,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(obj, LoopContext) and attribute in LOOP_NAMES:
             return getattr(obj, attribute)
         if isinstance(obj, Namespace) and not attribute.startswith("_"):
-            return obj.__getattribute__(attribute)
+            value = getattr(obj, attribute, Unknown(hint=f"{attribute!r} is not set in this namespace"))
+            return Absent(hint=f"{attribute!r} of the namespace is absent") if value is None else value
         if not attribute.startswith("_") and type(obj).__name__ == "TemplateModule":
             return getattr(obj, attribute, Unknown(obj=obj, name=attribute))
         return Unknown(hint=f"{attribute!r} is not a field of {describe(obj)}")

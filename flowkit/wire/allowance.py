@@ -1,4 +1,4 @@
-"""What a server says is left of its limits, in `x-ratelimit-*` headers, to numbers. Information only: what makes no sense is as if not said."""
+"""What `x-ratelimit-*` headers say is left, to numbers. They are information only: what makes no sense is as if not said."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def fault(
 
     `hide` takes secrets out of a text; it is applied before anything is cut, so that no half of a key stays.
     """
-    said = _Said(_json(body[:LOOKED_AT]))
+    said = _Said(_json(body[:LOOKED_AT]), hide)
     if 300 <= status < 400:
         where = quote(hide(headers.get("location", "")))
         return ModelRejected(
@@ -112,7 +112,7 @@ def fault(
         kind = said.kind or _STATUSES.get(status, "bad_request")
         if kind == "rate_limit":
             kind = _STATUSES.get(status, "bad_request")
-    words = said.words(hide) or (quote(hide(body[:LOOKED_AT].decode("utf-8", "replace"))) if body.strip() else "without a word")
+    words = said.words() or (quote(hide(body[:LOOKED_AT].decode("utf-8", "replace"))) if body.strip() else "without a word")
     return _error(f"HTTP {status}", words, kind, status, said.code, retry_after)
 
 
@@ -123,12 +123,12 @@ def fault_in_answer(data: Any, *, text: str = "", named: bool = False, hide: Cal
     """
     if not named and not _holds_error(data):
         return None
-    said = _Said(data)
+    said = _Said(data, hide)
     status = said.status
     kind = said.kind if said.kind in _OWN_CLASS else _STATUSES.get(status or 0)
     if kind not in _OWN_CLASS:
         kind = "provider_error"
-    words = said.words(hide) or "An error occurred during streaming"
+    words = said.words() or "An error occurred during streaming"
     error = _error("an error within the answer", words, kind, status, said.code, None)
     error.text = text
     if kind == "provider_error":
@@ -168,8 +168,8 @@ def _json(body: bytes) -> Any:
 
 
 def _holds_error(data: Any) -> bool:
-    if isinstance(data, list):
-        return len(data) == 1 and _holds_error(data[0])
+    if isinstance(data, list) and len(data) == 1:
+        data = data[0]
     if not isinstance(data, dict):
         return False
     if data.get("error"):
@@ -186,7 +186,9 @@ class _Said:
     `{"message": …}`, and each of these as the one item of a list (Gemini).
     """
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, hide: Callable[[str], str]) -> None:
+        #: Applied before anything is cut, so that no half of a key stays.
+        self._hide = hide
         if isinstance(data, list) and data:
             data = data[0]
         inner = data.get("error") if isinstance(data, dict) else None
@@ -205,9 +207,9 @@ class _Said:
         self.status = number if number is not None and 100 <= number < 600 else None
         self.code: str | None = None
         if isinstance(code, str) and number is None:
-            self.code = _short(code) or None
+            self.code = _short(hide(code)) or None
         if self.code is None and self._type not in ("", "error"):
-            self.code = _short(self._type)
+            self.code = _short(hide(self._type))
 
     @property
     def coded(self) -> str | None:
@@ -232,37 +234,36 @@ class _Said:
         """Whether the type says that the request was wrong."""
         return self._type.lower() in ("invalid_request_error", "badrequesterror", "bad_request_error", "invalid_argument")
 
-    def words(self, hide: Callable[[str], str]) -> str:
+    def words(self) -> str:
         """What it says, quoted and bounded; empty if nothing."""
-        text = hide(scrub(self._text())).strip()
+        text = scrub(self._text()).strip()
         if not text:
             return ""
         param = self._data.get("param")
         found = repr(text if len(text) <= LONGEST else text[:LONGEST] + "…")
-        return f"{found} (parameter {_short(hide(param))!r})" if isinstance(param, str) and param and param not in text else found
+        return f"{found} (parameter {_short(self._hide(param))!r})" if isinstance(param, str) and param and param not in text else found
 
     def _text(self) -> str:
         if self._bare:
-            return self._bare
+            return self._hide(self._bare)
         for name in ("message", "detail", "error_description", "title"):
             value = self._data.get(name)
             if isinstance(value, str) and value:
-                return value
+                return self._hide(value)
             if isinstance(value, list):
-                return "; ".join(_field(item) for item in value[:5])
-            if isinstance(value, dict):
-                return _Said(value)._text()
+                return "; ".join(self._field(item) for item in value[:5])
+            if isinstance(value, dict) and isinstance(inner := value.get("message"), str):
+                return self._hide(inner)
         return ""
 
-
-def _field(item: Any) -> str:
-    """One mistake as FastAPI lists it: where and what."""
-    if not isinstance(item, dict):
-        return str(item)[:LONGEST]
-    where = item.get("loc")
-    path = ".".join(str(step)[:80] for step in where[:20]) if isinstance(where, list) else ""
-    words = str(item.get("msg") or item.get("message") or "")[:LONGEST]
-    return f"{path}: {words}" if path else words
+    def _field(self, item: Any) -> str:
+        """One mistake as FastAPI lists it: where and what."""
+        if not isinstance(item, dict):
+            return self._hide(item)[:LONGEST] if isinstance(item, str) else ""
+        where = item.get("loc")
+        path = ".".join(self._hide(str(step))[:80] for step in where[:20]) if isinstance(where, list) else ""
+        words = self._hide(str(item.get("msg") or item.get("message") or ""))[:LONGEST]
+        return f"{path}: {words}" if path else words
 
 
 def _word(value: Any) -> str:

@@ -34,7 +34,7 @@ FINISH: Mapping[str, FinishReason] = {
 
 _SPECIFIED = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
-#: Characters that one answer may have, reasoning and arguments included.
+#: Bytes that the text of one answer may have, reasoning and arguments included.
 LARGEST = 16 * 1024 * 1024
 
 _OPEN, _CLOSE = "<think>", "</think>"
@@ -197,7 +197,8 @@ class Gathering:
         else:
             finish = FINISH.get(self.finish_raw.lower(), "unknown")
             if self.finish_raw not in _SPECIFIED:
-                self.warn(f"finish_reason unknown to the protocol: {self.finish_raw[:40]!r}, taken as {finish!r}")
+                word = repr(self.finish_raw) if len(self.finish_raw) <= 40 else "a long text"
+                self.warn(f"finish_reason unknown to the protocol: {word}, taken as {finish!r}")
         if calls and finish in ("stop", "unknown"):
             # gpt-4o itself says `stop` beside tool calls, now and then.
             finish = "tool_calls"
@@ -221,7 +222,7 @@ class Gathering:
 
     def _keep(self, where: StringIO, piece: str) -> None:
         if piece:
-            self._size += len(piece)
+            self._size += len(piece) if piece.isascii() else len(piece.encode("utf-8", "surrogatepass"))
             if self._size > LARGEST:
                 raise TooLarge(f"the answer has more than {LARGEST // 1024 // 1024} MiB")
             where.write(piece)
@@ -237,7 +238,7 @@ class Gathering:
             name, arguments = inner.get("name"), inner.get("arguments", inner.get("input"))
             call = self._call(piece.get("index"), _word(piece.get("id")), _word(name))
             if isinstance(arguments, dict | list):
-                arguments = json.dumps(arguments, ensure_ascii=False)
+                arguments = _written(arguments)
             if isinstance(arguments, str):
                 self._keep(call.arguments, arguments)
 
@@ -290,6 +291,14 @@ def _from_parts(parts: list[Any]) -> tuple[str, str]:
         elif isinstance(piece := part.get("text"), str):
             text.append(piece)
     return "".join(text), "".join(reasoning)
+
+
+def _written(arguments: Any) -> str:
+    """Arguments that came as data in place of text."""
+    try:
+        return json.dumps(arguments, ensure_ascii=False)
+    except RecursionError:
+        raise BadShape("the arguments of a tool call are nested too deeply") from None
 
 
 def _usage(data: dict[str, Any]) -> Usage:

@@ -152,16 +152,20 @@ class Reader:
         except sse.TooLarge as error:
             raise self._too_large(str(error)) from None
         shown: list[str] = []
-        for event in events:
-            self._chunk(event.name, event.data, shown)
-            if self.done:
+        for name, raw in events:
+            if raw == b"[DONE]":
+                self.done = True
                 break
+            self._chunk(name, raw, shown)
         return shown
 
     def _conclude_events(self) -> tuple[Completion, list[str]]:
         shown: list[str] = []
-        if not self.done and (last := self._finish_events()) and _whole(last.data):
-            self._chunk(last.name, last.data, shown)
+        if not self.done and (last := self._finish_events()) is not None:
+            if last.data == b"[DONE]":
+                self.done = True
+            elif _whole(last.data):
+                self._chunk(last.name, last.data, shown)
         if not self.done and self._gathering.finish_raw is None:
             if not self._seen and not self._stream and self._media != EVENT_STREAM:
                 raise self._bad(f"the answer is neither JSON nor a stream of events: {self._quoted(self._head)}")
@@ -176,9 +180,6 @@ class Reader:
             raise self._too_large(str(error)) from None
 
     def _chunk(self, name: str, raw: bytes, shown: list[str]) -> None:
-        if raw == b"[DONE]":
-            self.done = True
-            return
         try:
             data = loads(raw, lenient=True)
         except ValueError:
@@ -272,7 +273,7 @@ def usable(completion: Completion, *, typed: bool) -> Completion:
         raise ModelRejected("the server's content filter stopped the answer", kind="content_filter", text=completion.text)
     if completion.finish == "error":
         raise ModelError(
-            f"the server ended the answer with finish_reason {completion.finish_raw!r}",
+            f"the server ended the answer with finish_reason {quote(completion.finish_raw or '')}",
             kind="provider_error",
             retryable=True,
             text=completion.text,
@@ -291,8 +292,6 @@ def usable(completion: Completion, *, typed: bool) -> Completion:
 
 def _whole(data: bytes) -> bool:
     """Whether what stood at the end of a stream without its blank line is an event after all."""
-    if data == b"[DONE]":
-        return True
     try:
         loads(data, lenient=True)
     except ValueError:
