@@ -101,7 +101,9 @@ class Flow:
         """Check inputs and models, and return a run that only waits to be awaited. Raises as `run` does; nothing was called then."""
         plan = self.plan
         if plan.deferred:
-            wanted = "; ".join(f"{place.path}:{place.line}:{place.column}: {what} cannot run in this version" for what, place in plan.deferred)
+            wanted = "; ".join(
+                f"{place.path}:{place.line}:{place.column}: {what} cannot run in this version" for what, place in plan.deferred
+            )
             raise ConfigError(f"{wanted} (it is checked only)")
         valid = self.validate(inputs)
         if not self._ready:

@@ -142,6 +142,9 @@ class Throttle:
     A server that counts requests by the second refuses even one caller at a time if its answers are quick.
     """
 
+    #: What was answered of late may tell of few questions rather than of a slow server, so the rate never falls below this.
+    least = 0.25
+
     def __init__(self) -> None:
         self.rate = math.inf
         self._objected = math.inf
@@ -168,8 +171,8 @@ class Throttle:
     def objected(self, now: float) -> None:
         """Note that the server asked to slow down although little was under way."""
         seen = (len(self._answered) - 1) / max(now - self._answered[0], 0.001) if len(self._answered) > 1 else 1.0
-        self._objected = min(self.rate, max(seen, 1 / 60))
-        self.rate = 0.85 * self._objected
+        self._objected = max(self.least, min(self.rate, seen))
+        self.rate = max(self.least, 0.85 * self._objected)
         self._next = max(self._next, now + 1.0 / self.rate)
 
 

@@ -99,6 +99,7 @@ class Flowkit(click.Group):
         sys.exit(self._code(args, prog_name or "flowkit", extra))
 
     def _code(self, args: Sequence[str] | None, prog_name: str, extra: dict[str, Any]) -> int:
+        stdout = sys.stdout
         try:
             code = super().main(args, prog_name, standalone_mode=False, **extra)
             sys.stdout.flush()
@@ -106,9 +107,13 @@ class Flowkit(click.Group):
             return INTERRUPTED
         except click.ClickException as error:
             return _usage(error)
-        except (BrokenPipeError, SystemExit):  # click leaves on its own when the reader of its help went away
+        except BrokenPipeError:
             _drop()
             return READER_GONE
+        except SystemExit as left:
+            if sys.stdout is not stdout:  # how click leaves when the reader of its help went away
+                return READER_GONE
+            return left.code if isinstance(left.code, int) else 0
         except Exception as error:  # noqa: BLE001 - the one place where anything may arrive
             return _told(error)
         return code if isinstance(code, int) else 0
@@ -175,7 +180,7 @@ def _told(error: Exception) -> int:
     return BUG
 
 
-@click.command(cls=Flowkit, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, no_args_is_help=True)
+@click.command("flowkit", cls=Flowkit, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, no_args_is_help=True)
 @click.version_option(__version__, message="flowkit %(version)s")
 def cli() -> None:
     """Prompts in git: one YAML file is a flow, checked whole before the first paid call."""

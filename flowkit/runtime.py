@@ -84,7 +84,9 @@ class Runtime:
 
     def _resolve(self, model: str, plan: Plan) -> Resolved:
         if self._responder is None and not model:
-            raise ConfigError(f"{plan.shown}: a step has no model: set `model:` on the step or under `defaults:`, or give one with -m default=provider/model")
+            raise ConfigError(
+                f"{plan.shown}: a step has no model: set `model:` on the step or under `defaults:`, or give one with -m default=provider/model"
+            )
         try:
             return self.config(plan.path).resolve(model or "default", plan.models, self._overrides)
         except ConfigError:

@@ -220,11 +220,15 @@ async def main(port: int, rounds: int, repeat: int, profile: str | None) -> None
         for _ in range(rounds):
             for case in REQUESTS:
                 for name, runner in runners.items():
-                    found.setdefault((case, name), []).append(await measure(runner[case], max(3, repeat // (10 if case == "B50" else REQUESTS[case]))))
+                    found.setdefault((case, name), []).append(
+                        await measure(runner[case], max(3, repeat // (10 if case == "B50" else REQUESTS[case])))
+                    )
         for case, requests in REQUESTS.items():
             cpu = {name: statistics.median(c for c, _ in found[case, name]) / requests * 1e6 for name in runners}
             wall = {name: statistics.median(w for _, w in found[case, name]) * 1e3 for name in runners}
-            late = f"   ms after the critical path: {', '.join(f'{name} {wall[name] - 100:.1f}' for name in runners)}" if case == "B50" else ""
+            late = (
+                f"   ms after the critical path: {', '.join(f'{name} {wall[name] - 100:.1f}' for name in runners)}" if case == "B50" else ""
+            )
             print(
                 f"{case:3}  CPU µs a request: "
                 + ", ".join(f"{name} {cpu[name]:.0f}" for name in runners)

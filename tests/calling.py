@@ -43,7 +43,7 @@ class Asked:
 
 
 async def ask(
-    client: Client, where: Endpoint, request: ChatRequest, *, policy: Policy = FAST, timeout: float = 5.0, total: float | None = None
+    client: Client, where: Endpoint, request: ChatRequest, *, policy: Policy = FAST, timeout: float = 5.0, total: float | None = None, idle: float = 60.0
 ) -> Asked:
     asked = Asked()
     now = asyncio.get_running_loop().time
@@ -55,6 +55,7 @@ async def ask(
             policy=policy,
             attempt_timeout=timeout,
             total_deadline=None if total is None else started + total,
+            idle_timeout=idle,
             on_delta=asked.shown.append,
             on_attempt=lambda attempt, delay: asked.attempts.append((attempt, delay)),
         )

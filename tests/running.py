@@ -39,14 +39,30 @@ def server(replies: Mapping[str, Any] | Responder | None) -> Responder:
     return simulate(replies) if replies is None or isinstance(replies, Mapping) else replies
 
 
-def run(folder: Path, text: str, replies: Mapping[str, Any] | Responder | None = None, /, *, files: Mapping[str, str] | None = None, **inputs: Any) -> Run:
+def run(
+    folder: Path,
+    text: str,
+    replies: Mapping[str, Any] | Responder | None = None,
+    /,
+    *,
+    files: Mapping[str, str] | None = None,
+    **inputs: Any,
+) -> Run:
     """One run that succeeds."""
     found = load(folder, text, replies, **(files or {})).run(**inputs)
     assert found.status is Status.SUCCEEDED
     return found
 
 
-def fail(folder: Path, text: str, replies: Mapping[str, Any] | Responder | None = None, /, *, files: Mapping[str, str] | None = None, **inputs: Any) -> RunError:
+def fail(
+    folder: Path,
+    text: str,
+    replies: Mapping[str, Any] | Responder | None = None,
+    /,
+    *,
+    files: Mapping[str, str] | None = None,
+    **inputs: Any,
+) -> RunError:
     """The error of one run that fails; its `.run` is the partial one."""
     flow = load(folder, text, replies, **(files or {}))
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 
 from calling import ONCE, ask, endpoint, question
 from fault_server import Exchange, FaultServer, answering, chunk, reset, silent, streaming, well

@@ -51,7 +51,9 @@ def test_file_is_judged_as_indexed(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("entry", [e for e in FILES if e.get("isolate")], ids=lambda e: e["file"])
 def test_hostile_file_is_refused_in_little_time_and_memory(entry: dict[str, Any]) -> None:
     started = time.monotonic()
-    done = subprocess.run([sys.executable, __file__, entry["file"], str(entry["limit_mb"])], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, __file__, entry["file"], str(entry["limit_mb"])], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr[-500:]
     judge(entry, json.loads(done.stdout))
     # The interpreter itself starts within a second also on a busy machine.
@@ -70,6 +72,8 @@ def test_files_that_say_the_same_make_the_same_plan(entry: dict[str, Any]) -> No
 if __name__ == "__main__":
     most = int(sys.argv[2]) << 20
     # What Python and its libraries have mapped already is not the file's.
-    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if Path("/proc/self/statm").exists() else 400 << 20
+    mapped = (
+        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if Path("/proc/self/statm").exists() else 400 << 20
+    )
     resource.setrlimit(resource.RLIMIT_AS, (mapped + most, mapped + most))
     print(json.dumps(reported(sys.argv[1])))

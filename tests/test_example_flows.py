@@ -93,7 +93,9 @@ def test_an_example_gives_what_its_author_expects(folder: Path, case: dict[str, 
 
 def test_the_examples_are_all_here() -> None:
     """Every folder of flows/ has an expectation, and between them they use every kind of step."""
-    assert [path.name for path in EXAMPLES] == sorted(path.name for path in (ROOT / "flows").iterdir() if path.is_dir() and not path.name.startswith(("_", ".")))
+    assert [path.name for path in EXAMPLES] == sorted(
+        path.name for path in (ROOT / "flows").iterdir() if path.is_dir() and not path.name.startswith(("_", "."))
+    )
     kinds = {step.kind for folder in EXAMPLES for _, _, step in flowkit.load(flow_file(folder), simulate=True).plan.walk()}
     assert kinds == {"chat", "flow", "call", "set"}
 

@@ -130,7 +130,13 @@ def test_a_run_tells_what_it_did(tmp_path: Path) -> None:
     run = load(tmp_path, ECHO, {"a": "answer"}).run(q="q")
     assert (run.flow, run.status, run.simulated, run.error, run.failed) == ("main", Status.SUCCEEDED, True, None, None)
     step = run.steps["a"]
-    assert (step.status, step.output, step.model, len(step.attempts), step.cached) == (Status.SUCCEEDED, "answer", "openai/gpt-test", 1, False)
+    assert (step.status, step.output, step.model, len(step.attempts), step.cached) == (
+        Status.SUCCEEDED,
+        "answer",
+        "openai/gpt-test",
+        1,
+        False,
+    )
     assert run.usage.calls == 1
     assert run.usage.input_tokens
     assert run.seconds >= (step.seconds or 0) >= 0
@@ -288,7 +294,11 @@ def test_importing_the_package_imports_nothing_slow() -> None:
     """Nor does checking a flow load network code."""
     code = "import sys, flowkit; print([m for m in ('httpx', 'aiohttp', 'networkx', 'pydantic', 'jinja2', 'yaml', 'rich') if m in sys.modules])"
     shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(Path(flowkit.__file__).parents[1])}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(flowkit.__file__).parents[1])},
     )
     assert shown.stdout.strip() == "[]"
 

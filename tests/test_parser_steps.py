@@ -123,7 +123,6 @@ def test_a_letter_of_another_script_is_named(tmp_path: Path) -> None:
         ("prompt: |  # b\n  a # c", []),
         ("prompt: Say ${{ x }}", ["4:17 dollar-braces"]),
         ('prompt: "{% raw %}${{ x }}{% endraw %}"', []),
-        ('prompt: "a\\u202eb"', ["4:15 bidi-text"]),
         ("prompt: x\nchecks: [{expr: output, message: 5}]", ["5:38 not-text"]),
     ],
 )

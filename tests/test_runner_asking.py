@@ -75,7 +75,9 @@ def test_stepping_down_costs_no_attempt(tmp_path: Path) -> None:
         async def respond(self, request: ChatRequest, body: bytes) -> Response:
             self.forms.append(request.structured)
             if request.structured == "json_schema":
-                return Response(400, {"content-type": "application/json"}, [b'{"error": {"message": "response_format json_schema is not supported"}}'])
+                return Response(
+                    400, {"content-type": "application/json"}, [b'{"error": {"message": "response_format json_schema is not supported"}}']
+                )
             return await super().respond(request, body)
 
     from flowkit.replies import replies_of
@@ -248,7 +250,12 @@ HISTORY = "inputs: {past: list(Message)}\nsteps:\n  a:\n    messages:\n      - s
 def test_history_stands_in_its_place(tmp_path: Path) -> None:
     server = simulate()
     run(tmp_path, HISTORY, server, past=[{"role": "user", "content": "{{ x }}"}, {"role": "assistant", "content": "b"}])
-    assert [(m.role, m.content) for m in server.requests[0].messages] == [("system", "s"), ("user", "{{ x }}"), ("assistant", "b"), ("user", "u")]
+    assert [(m.role, m.content) for m in server.requests[0].messages] == [
+        ("system", "s"),
+        ("user", "{{ x }}"),
+        ("assistant", "b"),
+        ("user", "u"),
+    ]
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])

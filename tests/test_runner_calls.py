@@ -11,7 +11,7 @@ from flowkit.errors import CallError, FlowError, OutputError, RenderError
 from flowkit.results import Status
 from flowkit.testing import simulate
 
-FUNCTIONS = '''
+FUNCTIONS = """
 from __future__ import annotations
 import asyncio, dataclasses, datetime, enum, sys, threading
 import pydantic
@@ -78,7 +78,7 @@ def coroutine(n: int):
 
 def anything(**given):
     return given
-'''
+"""
 
 
 def call(folder: Path, name: str, with_: str = "{n: 1}", more: str = "") -> object:
@@ -171,7 +171,11 @@ def test_values_are_computed_from_what_is_there(tmp_path: Path) -> None:
           big: inputs.xs | select('gt', values.limit) | list
           fixed: {n: 1, none: null, list: [1, "'two'", "inputs.xs[0]"]}
     """
-    assert run(tmp_path, text, None, xs=[1, 5]).outputs["a"] == {"sum": 6, "big": [5], "fixed": {"n": 1, "none": None, "list": [1, "two", 1]}}
+    assert run(tmp_path, text, None, xs=[1, 5]).outputs["a"] == {
+        "sum": 6,
+        "big": [5],
+        "fixed": {"n": 1, "none": None, "list": [1, "two", 1]},
+    }
 
 
 def test_declared_values_are_held_to_their_type(tmp_path: Path) -> None:

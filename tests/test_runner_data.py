@@ -59,7 +59,9 @@ HOSTILE = st.sampled_from(
     ]
 )
 # A half surrogate is no text: it is refused (see test_runner_failure), not sent.
-STRINGS = st.one_of(HOSTILE, st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40), st.lists(HOSTILE, min_size=1).map("".join))
+STRINGS = st.one_of(
+    HOSTILE, st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40), st.lists(HOSTILE, min_size=1).map("".join)
+)
 #: An answer of nothing but blanks is no answer.
 ANSWERS = STRINGS.filter(lambda text: bool(text.strip()))
 PAST = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": STRINGS}), max_size=3)
@@ -85,9 +87,11 @@ def test_values_are_text_and_nothing_else(one: str, many: list[str], past: list[
     assert first.messages[1].content == f"a {one} b"
     assert first.messages[2].content == one
     assert [m.content for m in first.messages[3:-1]] == [m["content"] for m in past]
-    assert str(first.messages[-1].content) + "\n" in ("".join(f"- {each}\n" for each in many), "".join(f"- {each}\n" for each in many) + "\n")
+    assert str(first.messages[-1].content) + "\n" in (
+        "".join(f"- {each}\n" for each in many),
+        "".join(f"- {each}\n" for each in many) + "\n",
+    )
     assert second.messages[0].content == answer
     assert second.messages[-2].content == answer
     assert str(second.messages[-1].content).startswith(f"{answer}|[")
     assert third.messages[0].content == text
-

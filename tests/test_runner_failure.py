@@ -51,7 +51,9 @@ def test_an_exhausted_quota_is_hidden_by_nothing(tmp_path: Path) -> None:
 
 
 def test_a_template_that_fails_names_its_place(tmp_path: Path) -> None:
-    failed = fail(tmp_path, "inputs: {xs: list(string)}\nsteps:\n  a:\n    prompt: |\n      one\n      {{ inputs.xs | first }}\n", None, xs=[])
+    failed = fail(
+        tmp_path, "inputs: {xs: list(string)}\nsteps:\n  a:\n    prompt: |\n      one\n      {{ inputs.xs | first }}\n", None, xs=[]
+    )
     assert isinstance(failed, RenderError)
     assert failed.step == "a"
     assert "main.flow.yaml:9:" in failed.message
@@ -208,7 +210,9 @@ def test_waits_between_attempts_end_with_the_run(tmp_path: Path) -> None:
         assert caught.value.run is not None
 
     # One server that asks to wait holds all of its callers back, so the other steps need a model of their own.
-    flow = load(tmp_path, text.replace("{prompt: bad", "{model: openai/o, prompt: bad").replace("{prompt: f", "{model: openai/o, prompt: f"), server)
+    flow = load(
+        tmp_path, text.replace("{prompt: bad", "{model: openai/o, prompt: bad").replace("{prompt: f", "{model: openai/o, prompt: f"), server
+    )
     asyncio.run(main())
     assert len(server.asked("limited")) == 1
 

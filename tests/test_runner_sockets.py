@@ -104,7 +104,9 @@ def test_a_flow_without_runtime_shares_limits_among_its_runs_as_well(tmp_path: P
 
     async def main() -> FaultServer:
         async with FaultServer(script) as server:
-            flow = flow_at(tmp_path, server, "inputs: {n: integer}\n" + (TEXT % 1).replace("range(1)", "range(inputs.n)"), "max_parallel = 3\n")
+            flow = flow_at(
+                tmp_path, server, "inputs: {n: integer}\n" + (TEXT % 1).replace("range(1)", "range(inputs.n)"), "max_parallel = 3\n"
+            )
             await asyncio.gather(*(flow.arun(n=n) for n in range(1, 9)))
             return server
 
@@ -127,7 +129,11 @@ def test_many_mixed_runs_leave_nothing_open(tmp_path: Path) -> None:
 
     async def main() -> int:
         async with FaultServer(script) as server:
-            flow = flow_at(tmp_path, server, "inputs: {n: integer}\nsteps:\n  a: {prompt: 'n={{ inputs.n }}', retry: 1}\n  b: {prompt: '{{ steps.a.output }}'}\n")
+            flow = flow_at(
+                tmp_path,
+                server,
+                "inputs: {n: integer}\nsteps:\n  a: {prompt: 'n={{ inputs.n }}', retry: 1}\n  b: {prompt: '{{ steps.a.output }}'}\n",
+            )
             await flow.arun(n=0)
             before = descriptors()
             for start in range(0, 200, 20):

@@ -27,9 +27,7 @@ DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
     ],
     ids=["none", "one", "two", "chain", "diamond", "twice"],
 )
-def test_each_end_releases_what_waited_for_it_alone(
-    waits: dict[str, tuple[str, ...]], ends: list[str], released: list[list[str]]
-) -> None:
+def test_each_end_releases_what_waited_for_it_alone(waits: dict[str, tuple[str, ...]], ends: list[str], released: list[list[str]]) -> None:
     scheduler = Scheduler(waits)
     assert [scheduler.start(), *(scheduler.end(step, Status.SUCCEEDED) for step in ends)] == released
 

@@ -105,7 +105,9 @@ def test_template_gives_what_the_index_says(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("entry", [e for e in FILES if e.get("isolate")], ids=lambda e: e["file"])
 def test_hostile_template_is_refused_in_little_time_and_memory(entry: dict[str, Any]) -> None:
     started = time.monotonic()
-    done = subprocess.run([sys.executable, __file__, entry["file"], str(entry["limit_mb"])], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, __file__, entry["file"], str(entry["limit_mb"])], capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == 0, done.stderr[-500:]
     result = json.loads(done.stdout)
     judge(entry, result)
@@ -171,7 +173,11 @@ def test_the_checker_survives_every_hostile_template(tmp_path: Path, entry: dict
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_a_value_stands_verbatim_in_the_text(value: str) -> None:
-    text = Templates(read).text("<{{ inputs.v }}|{{ inputs.v ~ '' }}|{{ [inputs.v] | join }}>\n", CORPUS / "x").render({"inputs": {"v": value}})
+    text = (
+        Templates(read)
+        .text("<{{ inputs.v }}|{{ inputs.v ~ '' }}|{{ [inputs.v] | join }}>\n", CORPUS / "x")
+        .render({"inputs": {"v": value}})
+    )
     assert text == f"<{value}|{value}|{value}>"
 
 
@@ -224,6 +230,8 @@ def test_a_failure_says_its_line() -> None:
 if __name__ == "__main__":
     most = int(sys.argv[2]) << 20
     # What Python and its libraries have mapped already is not the template's.
-    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if Path("/proc/self/statm").exists() else 400 << 20
+    mapped = (
+        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if Path("/proc/self/statm").exists() else 400 << 20
+    )
     resource.setrlimit(resource.RLIMIT_AS, (mapped + most, mapped + most))
     print(json.dumps(render(sys.argv[1])))

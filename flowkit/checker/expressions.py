@@ -12,7 +12,7 @@ from flowkit.checker import operators, paths
 from flowkit.checker.bounds import long_range
 from flowkit.checker.filters import infer_filter
 from flowkit.checker.inference import Inference
-from flowkit.checker.kinds import Facts, Function, Kind, MacroKind, Namespace, Row, StepKind, Steps, is_type
+from flowkit.checker.kinds import Facts, Function, Kind, Loop, MacroKind, Namespace, Row, StepKind, Steps, is_type
 from flowkit.checker.reports import name_kind
 from flowkit.checker.scope import Scope, did_you_mean
 from flowkit.checker.tree import length_of, spelled, start_of, test_name_of
@@ -91,7 +91,9 @@ def _call(of: Expressions, node: nodes.Call, scope: Scope, facts: Facts) -> Kind
         case Function():
             return _function(of, node, kind.name, scope, facts)
     of.arguments(node, scope, facts)
-    if isinstance(kind, (Steps, StepKind)):
+    if isinstance(kind, Loop):
+        of.reports.error("not-a-function", start_of(target), length_of(target), "this loop does not call itself", "write {% for … in … recursive %}")
+    elif isinstance(kind, (Steps, StepKind)):
         of.value(target, scope, facts)
     elif is_type(kind) and not isinstance(expand(kind), AnyType):
         message = f"'{spelled(target)}' is {name_kind(kind)}, which cannot be called"

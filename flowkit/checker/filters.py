@@ -9,6 +9,7 @@ from typing import TypeAlias
 from jinja2 import nodes
 
 from flowkit.checker.bounds import wide_filter
+from flowkit.checker.signatures import wrong_arguments
 from flowkit.checker.inference import Inference, one_of
 from flowkit.checker.kinds import Facts, Kind, Row, Rows, StepKind, is_type, join
 from flowkit.checker.narrowing import learn
@@ -69,6 +70,11 @@ def infer_filter(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) 
         of.reports.error("unknown-filter", node.lineno, len(node.name), f"there is no filter {node.name!r}", hint)
         if node.node is not None:
             of.infer(node.node, scope, facts)
+        return ANY
+    wrong = wrong_arguments(of.reports.site.text, node)
+    if wrong is not None:
+        start, length, message, hint = wrong
+        of.reports.error("filter-arguments", start, length, message, hint)
         return ANY
     wide = wide_filter(node)
     if wide is not None:

@@ -127,6 +127,8 @@ class Inference:
     def _origin(self, node: nodes.Node, scope: Scope, facts: Facts) -> nodes.Node:
         """Return the innermost part of an expression that may be absent."""
         match node:
+            case nodes.Filter(name="default" | "d", args=[replacement, *_]):
+                return self._origin(replacement, scope, facts)
             case nodes.Getattr() | nodes.Getitem() | nodes.Filter() if node.node is not None:
                 base = self.quietly(node.node, scope, facts)
                 if is_type(base) and may_be_absent(base):

@@ -113,7 +113,7 @@ class Transport:
         stream = response.stream
         if not isinstance(stream, httpx.AsyncByteStream):
             raise httpx.StreamError("the answer has no stream")
-        return Response(response.status_code, response.headers, stream)
+        return Response(response.status_code, _plain(response.headers.raw), stream)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -162,6 +162,15 @@ def _connector(context: SSLContext | None, *, own: bool) -> _Connector:
 def _request(prepared: Prepared, body: bytes) -> httpx.Request:
     _REUSED.set(False)
     return httpx.Request("POST", prepared.url, headers=prepared.headers, content=body, extensions=_TIMEOUT)
+
+
+def _plain(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by name in lower case; httpx's own mapping decodes all of them at each look."""
+    found: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
 
 
 def _version() -> str:

@@ -99,6 +99,22 @@ CODES: tuple[Code, ...] = (
         """,
     ),
     _of(
+        "filter-arguments",
+        "A filter gets arguments that it does not take.",
+        """
+        inputs: {q: string}
+        steps:
+          reply:
+            prompt: "{{ inputs.q | upper(1) }}"
+        """,
+        """
+        inputs: {q: string}
+        steps:
+          reply:
+            prompt: "{{ inputs.q | upper }}"
+        """,
+    ),
+    _of(
         "filter-input",
         "A filter gets what it cannot work on.",
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowkit.codes.code import Code, Example
+from flowkit.codes.code import Code
 
 _of = Code.of
 
@@ -23,16 +23,6 @@ CODES: tuple[Code, ...] = (
             prompt: Hello.
           reply:
             prompt: "{{ steps.draft.output }}"
-        """,
-    ),
-    _of(
-        "bidi-text",
-        "A prompt holds characters that turn the order of what is seen.",
-        'steps:\n  reply:\n    prompt: "a\\u202eb"',
-        """
-        steps:
-          reply:
-            prompt: ab
         """,
     ),
     _of(
@@ -147,11 +137,19 @@ CODES: tuple[Code, ...] = (
     ),
     _of(
         "template-limit",
-        "A template nests deeper than anyone writes.",
-        Example(
-            "steps:\n  reply:\n    when: " + "(" * 200 + "1" + ")" * 200 + "\n    prompt: Hello.", words="An expression in 200 brackets."
-        ),
-        "steps:\n  reply:\n    when: 1\n    prompt: Hello.",
+        "A template nests deeper, or makes more, than it may.",
+        """
+        inputs: {q: string}
+        steps:
+          reply:
+            prompt: "{{ inputs.q | center(10000000) }}"
+        """,
+        """
+        inputs: {q: string}
+        steps:
+          reply:
+            prompt: "{{ inputs.q | center(80) }}"
+        """,
     ),
     _of(
         "template-syntax",

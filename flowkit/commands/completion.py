@@ -18,7 +18,7 @@ _EXAMPLES = (
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> int:
-    """Print the script that lets a shell complete commands, options and files."""
+    """Print the script that lets a shell complete commands."""
     found = get_completion_class(shell)
     assert found is not None
     root = click.get_current_context().find_root().command

@@ -50,9 +50,10 @@ class Server:
 @click.option("--env-file", metavar="FILE", help="Add variables, such as keys, that are not set.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(folder: str, offline: bool, env_file: str | None, as_json: bool) -> int:
-    """Show versions, the project, its configuration with the origin of each value, which keys are set, and whether servers answer.
+    """Show versions, configuration, keys and servers.
 
-    Only servers of aliases and providers in use are asked, without a key, and no model is. No key is ever shown.
+    Each setting is shown with where it was said, keys only as set or not. Servers of aliases and of providers in use are asked
+    whether they are there, without a key; no model is called.
 
     Exit codes: 0 ok; 2 the configuration is wrong; 3 a server cannot be reached.
     """

@@ -34,9 +34,9 @@ _WIDE = 160
 @click.option("--format", "form", type=click.Choice(["tree", "mermaid", "dot", "svg"]), help="What to draw; by default a tree, or what FILE ends with.")
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
 def command(flow: str, form: str | None, output: str | None) -> int:
-    """Draw the steps of a flow, what each waits for, and the flows inside it; nothing is called.
+    """Draw the steps of a flow.
 
-    In a tree, `← a` reads the output of a, `a?` may be absent when it is read, and `after a` is order without data.
+    Nothing is called. In a tree, `← a` reads the output of a, `a?` may be absent when it is read, and `after a` is order without data.
     """
     plan = compiler.check(Path(flow), cwd=Path.cwd()).valid()
     drawn = sketch(plan)

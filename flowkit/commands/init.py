@@ -88,9 +88,9 @@ FILES = {
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("folder", default=".")
 def command(folder: str) -> int:
-    """Start a project with a flow that runs at once; no file is ever overwritten.
+    """Start a project with a flow that runs at once.
 
-    It writes flowkit.toml, a flow with replies for a simulated run, the schema for editors, and .gitignore.
+    No file is ever overwritten. It writes flowkit.toml, a flow with replies for a simulated run, the schema for editors, and .gitignore.
     """
     root = Path(folder)
     # Many folders have a .gitignore already, and it is theirs.

@@ -58,9 +58,9 @@ def command(
     run_functions: bool,
     as_json: bool,
 ) -> int:
-    """Show the exact messages, schema and parameters that a step would send; nothing is called.
+    """Show the exact messages that a step would send; nothing is called.
 
-    STEP is a step, or step/inner for one inside a sub-flow. The outputs of the steps before it are simulated, or given.
+    The schema, the model and its parameters are shown too. STEP is a step, or step/inner for one inside a sub-flow. The outputs of the steps before it are simulated, or given.
     """
     opening = Opening(flow, input, inputs, model, set_, seed, env_file)
     plan = opening.check().valid()

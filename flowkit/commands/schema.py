@@ -19,7 +19,10 @@ _EXAMPLES = (
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
 def command(output: str | None) -> int:
-    """Print the JSON Schema of flow files, with which editors complete keys and mark mistakes while you type."""
+    """Print the JSON Schema of flow files, for editors.
+
+    With it an editor completes keys and marks mistakes while you type.
+    """
     write(text(), output)
     return 0
 

@@ -158,7 +158,18 @@ class Execution:
             seen["results"] = result.results
         self._steps[step.id] = seen
         self.services.emit(
-            StepFinished(result.id, status, now, result.seconds, result.output, result.model, result.usage, error, len(result.attempts), result.cached)
+            StepFinished(
+                result.id,
+                status,
+                now,
+                result.seconds,
+                result.output,
+                result.model,
+                result.usage,
+                error,
+                len(result.attempts),
+                result.cached,
+            )
         )
 
     async def _run(self, step: PlannedStep, result: StepResult) -> Status:

@@ -192,6 +192,8 @@ def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
     def filter_(value: Any, *args: Any, **kwargs: Any) -> str:
         return str(function(text_of(value), *args, **kwargs))
 
+    # The checker compares calls with the arguments of the function itself.
+    filter_.__wrapped__ = function  # type: ignore[attr-defined]
     return filter_
 
 
