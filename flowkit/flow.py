@@ -137,13 +137,13 @@ class Started:
         self._grace = grace
         self._began = 0.0
         self._execution: Execution | None = None
-        self._stopped = False
+        self._stopped: RunError | None = None
 
-    def stop(self) -> None:
-        """Start nothing new and end soon; `finish` then raises a RunError of kind `cancelled`."""
-        self._stopped = True
+    def stop(self, error: RunError | None = None) -> None:
+        """Start nothing new and end soon; `finish` then raises the error, by default a RunError of kind `cancelled`."""
+        self._stopped = error or RunError("interrupted", kind="cancelled")
         if self._execution is not None:
-            self._execution.stop(_interrupted())
+            self._execution.stop(self._stopped)
 
     async def finish(self) -> Run:
         """Return the run when it has ended. Raises RunError, with the run, when a step failed."""
@@ -155,8 +155,8 @@ class Started:
             execution = self._execution = Execution(self._plan, run.inputs, services)
             waits = {path: tuple(path.removesuffix(step.id) + w for w in step.waits) for path, _, step in self._plan.walk()}
             self._emit(RunStarted(run.id, run.flow, run.simulated, waits))
-            if self._stopped:
-                execution.stop(_interrupted())
+            if self._stopped is not None:
+                execution.stop(self._stopped)
             try:
                 run.outputs = await execution.run()
                 run.status = Status.SUCCEEDED
@@ -165,7 +165,8 @@ class Started:
                 e.run = run
                 raise
             except asyncio.CancelledError:
-                run.error = StepError("cancelled", "interrupted")
+                stopped = self._stopped
+                run.error = StepError(stopped.kind, stopped.message) if stopped is not None else StepError("cancelled", "interrupted")
                 raise
             finally:
                 if run.status is not Status.SUCCEEDED:
@@ -178,10 +179,6 @@ class Started:
 
     def _elapsed(self) -> float:
         return asyncio.get_running_loop().time() - self._began
-
-
-def _interrupted() -> RunError:
-    return RunError("interrupted", kind="cancelled")
 
 
 __all__ = ["Flow", "FlowError", "Started", "load"]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO, cast
 
 import click
 
@@ -48,11 +48,11 @@ _WRITE_ERRORS: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.E
 class Flowkit(click.Group):
     """The group of all verbs, which imports the one that is used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
         """Return the verbs in the order in which the help shows them."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click calls it so
         """Return the command behind a verb."""
         if cmd_name not in VERBS:
             return None
@@ -153,17 +153,17 @@ def _say(text: str) -> None:
 def _told(error: Exception) -> int:
     """Say what went wrong, and return the exit code."""
     from flowkit import printable
+    from flowkit.commands import screen
     from flowkit.errors import FlowError, FlowkitError  # dataclasses are slow to import, and most help needs none
 
     if isinstance(error, FlowError):
-        from flowkit.commands import screen
         from flowkit.console import problems
 
         _say(problems.text(error.problems, files=0, color=screen.color(sys.stderr), columns=screen.columns()).rstrip("\n"))
         return error.exit_code
     if isinstance(error, FlowkitError):
         if error.exit_code != READER_GONE:
-            _say(f"error: {printable.block(str(error))}")
+            screen.complain(printable.block(str(error)))
         return error.exit_code
     if isinstance(error, OSError) and error.errno in _WRITE_ERRORS:
         _drop()
@@ -180,16 +180,23 @@ def _told(error: Exception) -> int:
     return BUG
 
 
-@click.command("flowkit", cls=Flowkit, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, no_args_is_help=True)
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.command("flowkit", cls=Flowkit, context_settings=_SETTINGS, no_args_is_help=True)
 @click.version_option(__version__, message="flowkit %(version)s")
 def cli() -> None:
     """Prompts in git: one YAML file is a flow, checked whole before the first paid call."""
 
 
+def _nothing(flags: int, mode: str) -> TextIO:
+    return cast("TextIO", os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
+
+
 def main() -> NoReturn:
     """Run the command line of this process."""
     # A stream that was closed (`>&-`) is like /dev/null; its number must not go to a socket.
-    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
+    sys.stdin = sys.stdin or _nothing(os.O_RDONLY, "r")
+    sys.stdout = sys.stdout or _nothing(os.O_WRONLY, "w")
+    sys.stderr = sys.stderr or _nothing(os.O_WRONLY, "w")
     cli.main()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from flowkit import config, project
 from flowkit.client import Client, Responder
@@ -53,7 +53,7 @@ class Runtime:
         """Whether no server is ever asked."""
         return self._responder is not None
 
-    async def __aenter__(self) -> Runtime:
+    async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._users[loop] = self._users.get(loop, 0) + 1
         return self
@@ -84,9 +84,8 @@ class Runtime:
 
     def _resolve(self, model: str, plan: Plan) -> Resolved:
         if self._responder is None and not model:
-            raise ConfigError(
-                f"{plan.shown}: a step has no model: set `model:` on the step or under `defaults:`, or give one with -m default=provider/model"
-            )
+            hint = "set `model:` on the step or under `defaults:`, or give one with -m default=provider/model"
+            raise ConfigError(f"{plan.shown}: a step has no model: {hint}")
         try:
             return self.config(plan.path).resolve(model or "default", plan.models, self._overrides)
         except ConfigError:

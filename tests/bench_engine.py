@@ -218,11 +218,10 @@ async def main(port: int, rounds: int, repeat: int, profile: str | None) -> None
                 await measure(once, 5)
         found: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for _ in range(rounds):
-            for case in REQUESTS:
+            for case, requests in REQUESTS.items():
+                times = max(3, repeat // (10 if case == "B50" else requests))
                 for name, runner in runners.items():
-                    found.setdefault((case, name), []).append(
-                        await measure(runner[case], max(3, repeat // (10 if case == "B50" else REQUESTS[case])))
-                    )
+                    found.setdefault((case, name), []).append(await measure(runner[case], times))
         for case, requests in REQUESTS.items():
             cpu = {name: statistics.median(c for c, _ in found[case, name]) / requests * 1e6 for name in runners}
             wall = {name: statistics.median(w for _, w in found[case, name]) * 1e3 for name in runners}

@@ -43,7 +43,14 @@ class Asked:
 
 
 async def ask(
-    client: Client, where: Endpoint, request: ChatRequest, *, policy: Policy = FAST, timeout: float = 5.0, total: float | None = None, idle: float = 60.0
+    client: Client,
+    where: Endpoint,
+    request: ChatRequest,
+    *,
+    policy: Policy = FAST,
+    timeout: float = 5.0,
+    total: float | None = None,
+    idle: float = 60.0,
 ) -> Asked:
     asked = Asked()
     now = asyncio.get_running_loop().time

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import flowkit
 from flowkit.client import Responder
@@ -65,13 +68,10 @@ def fail(
 ) -> RunError:
     """The error of one run that fails; its `.run` is the partial one."""
     flow = load(folder, text, replies, **(files or {}))
-    try:
+    with pytest.raises(RunError) as caught:
         flow.run(**inputs)
-    except RunError as error:
-        assert error.run is not None
-        assert error.run.status is Status.FAILED
-        return error
-    raise AssertionError("the run succeeded")
+    assert part(caught.value).status is Status.FAILED
+    return caught.value
 
 
 def part(error: RunError) -> Run:
@@ -86,13 +86,18 @@ def watch(flow: Flow, /, **inputs: Any) -> list[Event]:
 
     async def main() -> None:
         started = flow.start(inputs, emit=events.append)
-        try:
+        with suppress(RunError):
             await started.finish()
-        except RunError:
-            pass
 
     asyncio.run(main())
     return events
+
+
+async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for what a server of ours has seen."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 - what is counted lies outside of any event
+            await asyncio.sleep(0.002)
 
 
 def texts(responder: Simulator, step: str) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calling import FAST, KEY, ONCE, SHAPE, Asked, ask, endpoint, question, run
+from calling import ONCE, SHAPE, Asked, ask, endpoint, question, run
 from fault_server import (
     DONE,
     Exchange,
@@ -249,7 +249,18 @@ def test_a07_broken_after_its_end() -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_a08_events_in_any_form(end: bytes, cut: int) -> None:
     """Comments, CR, CRLF, a mark, named events, any cut on the wire: the same answer."""
-    parts = [b"\xef\xbb\xbf: hi", b"", b"event: message", chunk("Hel").strip(), b"", b":", b"retry: 1", chunk("lo", "stop").strip(), b"", b""]
+    parts = [
+        b"\xef\xbb\xbf: hi",
+        b"",
+        b"event: message",
+        chunk("Hel").strip(),
+        b"",
+        b":",
+        b"retry: 1",
+        chunk("lo", "stop").strip(),
+        b"",
+        b"",
+    ]
     data = end.join([*parts, b"data: [DONE]", b"", b""])
     asked, _ = run(streaming(*(data[i : i + cut] for i in range(0, len(data), cut))), STREAM)
     assert asked.completion is not None
@@ -593,7 +604,10 @@ def test_a23_broken_http(script: Script) -> None:
 
 def test_a23_odd_http() -> None:
     """HTTP/1.0 and doubled harmless headers are read."""
-    for head in (b"HTTP/1.0 200 OK\r\ncontent-type: application/json", b"HTTP/1.1 200 OK\r\nx: 1\r\nx: 2\r\ncontent-type: application/json"):
+    for head in (
+        b"HTTP/1.0 200 OK\r\ncontent-type: application/json",
+        b"HTTP/1.1 200 OK\r\nx: 1\r\nx: 2\r\ncontent-type: application/json",
+    ):
         asked, _ = run(raw(head, completion()))
         assert asked.completion is not None
 

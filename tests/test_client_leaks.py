@@ -1,31 +1,86 @@
-"""Nothing stays behind, however calls end."""
+"""Nothing stays behind, however calls and runs end."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import warnings
+from pathlib import Path
 
-from calling import ONCE, ask, endpoint, question
-from fault_server import Exchange, FaultServer, answering, chunk, reset, silent, streaming, well
+import pytest
+from calling import KEY, ONCE, ask, endpoint, question
+from fault_server import DONE, Exchange, FaultServer, answering, chunk, reset, silent, streaming, well
 
+import flowkit
 from flowkit.client import Client
+from flowkit.errors import FlowkitError
+
+FLOW = """
+flowkit: 1
+name: mixed
+inputs: {items: list(string)}
+defaults: {model: local/m, retry: {attempts: 1}, timeout: 0.2s}
+steps:
+  answer:
+    foreach: inputs.items
+    messages:
+      - user: "{{ item }}"
+  other:
+    messages:
+      - user: "{{ inputs.items[0] }}"
+outputs: {answers: steps.answer.output}
+"""
+
+#: Ways in which a server may answer: well, in pieces, with an error, broken in the middle, not at all.
+SCRIPTS = [
+    well,
+    streaming(chunk("Hi"), chunk(finish="stop"), DONE),
+    answering(500),
+    answering(422),
+    reset,
+    streaming(chunk("He")),
+    streaming(chunk("He"), then=reset),
+    silent,
+    answering(200, b"<html>"),
+    answering(429, retry_after_ms="1"),
+]
 
 
-def test_nothing_is_left_behind() -> None:
-    """After many calls of all sorts no task, no connection and no warning remains."""
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
+def test_a_thousand_mixed_calls_leave_nothing() -> None:
+    """Good, failed, timed out, cancelled and broken ones: no task, no descriptor and no warning is left, and no slot of the limiter."""
 
     async def script(exchange: Exchange) -> None:
-        await [well, reset, answering(500), streaming(chunk("He")), answering(404), silent][exchange.number % 6](exchange)
+        await SCRIPTS[exchange.number % len(SCRIPTS)](exchange)
+
+    async def one(client: Client, place: str, number: int) -> None:
+        # Many endpoints, or a breaker would open and save most of the calls.
+        call = ask(client, endpoint(f"{place}/{number % 100}", max_parallel=8), question(stream=number % 2 == 0), policy=ONCE, timeout=0.1)
+        task = asyncio.create_task(call)
+        if number % 7 == 0:
+            await asyncio.sleep(0.001 * (number % 40))
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     async def main() -> None:
+        before = descriptors()
         async with FaultServer(script) as server:
             async with Client() as client:
-                place = endpoint(server.base_url, max_parallel=20)
-                await asyncio.gather(*(ask(client, place, question(), policy=ONCE, timeout=0.2) for _ in range(60)))
+                for start in range(0, 1000, 100):
+                    await asyncio.gather(*(one(client, server.base_url, start + n) for n in range(100)))
+                gates = [route.gate for route in client._routes.values()]
+                assert {gate.limiter.under_way for gate in gates} == {0}
+            assert len(server.requests) > 500
             await asyncio.sleep(0.05)
             assert server.in_flight == 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
+        await asyncio.sleep(0.05)
+        assert descriptors() <= before
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -33,21 +88,42 @@ def test_nothing_is_left_behind() -> None:
         gc.collect()
 
 
-def test_connection_closed_between_requests_costs_nothing() -> None:
-    """The race of keep-alive: a reused connection that dies before its answer is replaced for free."""
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
+def test_mixed_runs_of_a_flow_leave_nothing(tmp_path: Path) -> None:
+    """200 runs, each of five calls, some cancelled, some left in the middle of their stream."""
+    (tmp_path / "mixed.flow.yaml").write_text(FLOW)
 
     async def script(exchange: Exchange) -> None:
-        if exchange.reuse % 2 == 1:
-            exchange.reset() if exchange.number % 4 else exchange.writer.close()
-            return
-        await well(exchange)
+        await SCRIPTS[exchange.number % len(SCRIPTS)](exchange)
+
+    async def one(flow: flowkit.Flow, number: int) -> None:
+        items = [str(n) for n in range(4)]
+        if number % 3 == 1:
+            async for _ in flow.stream({"items": items}):
+                if number % 2:
+                    break
+        elif number % 3 == 2:
+            task = asyncio.create_task(flow.arun({"items": items}))
+            await asyncio.sleep(0.001 * (number % 30))
+            task.cancel()
+            await task
+        else:
+            await flow.arun({"items": items})
 
     async def main() -> None:
-        async with FaultServer(script) as server, Client() as client:
-            for _ in range(100):
-                asked = await ask(client, endpoint(server.base_url), question(), policy=ONCE)
-                assert asked.completion is not None
-                assert asked.kinds == ["ok"]
-            assert len(server.requests) > 100
+        async with FaultServer(script) as server:
+            (tmp_path / "flowkit.toml").write_text(f'[providers.local]\nbase_url = "{server.base_url}"\nmax_parallel = 8\n')
+            before = descriptors()
+            for start in range(0, 200, 20):
+                async with flowkit.Runtime(env={"FLOWKIT_KEY": KEY}) as runtime:
+                    flow = flowkit.load(tmp_path / "mixed.flow.yaml", runtime=runtime)
+                    ends = await asyncio.gather(*(one(flow, start + n) for n in range(20)), return_exceptions=True)
+                assert all(end is None or isinstance(end, FlowkitError | asyncio.CancelledError) for end in ends), ends
+            await asyncio.sleep(0.1)
+            assert server.in_flight == 0
+            assert descriptors() <= before
+        # The server's own, and the generators that were left in the middle, have ended.
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())

@@ -145,14 +145,15 @@ def test_given_proxy_is_used() -> None:
 # -- the canary: a whole process, everything it writes -------------------------------------------------------------
 
 FLOW = """
-flow: canary
+flowkit: 1
+name: canary
 inputs: {n: integer}
 defaults: {model: local/m, retry: {attempts: 2, initial: 0.001, max: 0.001}}
 steps:
   answer:
     messages:
       - user: "{{ inputs.n }}"
-outputs: {answer: "{{ steps.answer.output }}"}
+outputs: {answer: steps.answer.output}
 """
 
 PROGRAM = """
@@ -161,24 +162,25 @@ logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 import flowkit
 from flowkit.errors import FlowkitError
 async def main(count):
-    async with flowkit.Runtime() as runtime:
-        flow = flowkit.load("canary.flow.yaml", runtime=runtime)
-        for n in range(count):
-            try:
-                found = None
-                async for event in flow.stream({"n": n}):
-                    print(repr(event))
-            except FlowkitError as error:
-                traceback.print_exc()
-                print(repr(error), error, repr(vars(error)))
-            try:
-                found = await flow.arun({"n": n})
-            except FlowkitError as error:
-                found = getattr(error, "run", None)
-            print(n, repr(found), found)
-            if found is not None:
-                print(json.dumps(dataclasses.asdict(found), default=repr))
-            print(repr(runtime), repr(flow), repr(vars(runtime).get("_clients")))
+    for n in range(count):
+        # A runtime of its own, or the breaker would open.
+        async with flowkit.Runtime() as runtime:
+            await once(flowkit.load("canary.flow.yaml", runtime=runtime), n)
+            print(repr(runtime))
+async def once(flow, n):
+    try:
+        async for event in flow.stream({"n": n}):
+            print(repr(event))
+    except FlowkitError as error:
+        traceback.print_exc()
+        print(repr(error), error, repr(vars(error)))
+    try:
+        found = await flow.arun({"n": n})
+    except FlowkitError as error:
+        found = getattr(error, "run", None)
+    print(n, repr(flow), repr(found), found)
+    if found is not None:
+        print(json.dumps(dataclasses.asdict(found), default=repr))
 asyncio.run(main(int(sys.argv[1])))
 """
 

@@ -242,7 +242,9 @@ def test_tokens_that_are_left_are_counted_in_usual_calls() -> None:
     assert limiter.begin(0) == Wait(5.0, "rate")
 
 
-@pytest.mark.parametrize("left", [Allowance(), Allowance(requests=0), Allowance(requests=0, requests_reset=86400), Allowance(requests_reset=5)])
+@pytest.mark.parametrize(
+    "left", [Allowance(), Allowance(requests=0), Allowance(requests=0, requests_reset=86400), Allowance(requests_reset=5)]
+)
 def test_word_that_says_too_little_or_too_much_holds_nothing_back(left: Allowance) -> None:
     limiter = Limiter(8)
     limiter.hear(enter(limiter, 0), left, 0)

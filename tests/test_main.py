@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -114,7 +115,7 @@ def test_a_reader_that_went_away_is_no_error(args):
 
 @pytest.mark.parametrize("args", [["--help"], ["schema"]])
 def test_a_full_disk_is_an_error_in_one_line(args):
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         process = child(*args, stdout=full)
         _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (1, "error: stdout: No space left on device\n")

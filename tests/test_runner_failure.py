@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from running import fail, load, part, run
+from running import fail, load, part, run, until
 
 from flowkit.chat import ChatRequest
 from flowkit.errors import ModelError, OutputError, RenderError, RunError
@@ -161,14 +161,14 @@ def test_calls_in_flight_get_a_bounded_time(tmp_path: Path) -> None:
         with pytest.raises(ModelError) as caught:
             await asyncio.wait_for(started.finish(), 10)
         assert caught.value.step == "bad"
-        return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]  # there is one
+        return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(main()) == set()
     assert sorted(silent.left) == sorted(silent.waiting) == ["each", "each", "each", "slow", "sub/inner"]
     last = events[-1]
     assert isinstance(last, RunFinished)
     steps = last.run.steps
-    assert {steps[s].error.kind for s in ("slow", "each", "sub") if steps[s].error} == {"cancelled"}
+    assert {error.kind for s in ("slow", "each", "sub") if (error := steps[s].error)} == {"cancelled"}
     assert all(steps[s].status is Status.FAILED for s in steps)
 
 
@@ -182,8 +182,7 @@ def test_a_sub_flow_does_not_go_on_when_the_flow_around_it_failed(tmp_path: Path
         async def respond(self, request: ChatRequest, body: bytes) -> Response:
             self.asked.append(request.step)
             if request.step == "bad":
-                while len(self.asked) < 2:
-                    await asyncio.sleep(0)
+                await until(lambda: len(self.asked) == 2)
                 asyncio.get_running_loop().call_later(0.01, failed_at.set)
                 return Response(400, {"content-type": "application/json"}, [b"{}"])
             await asyncio.wait_for(failed_at.wait(), 10)
@@ -248,8 +247,7 @@ def test_a_run_can_be_interrupted_with_what_it_has(tmp_path: Path) -> None:
     async def main() -> RunError:
         started = flow.start({}, grace=0.01)
         task = asyncio.create_task(started.finish())
-        while not silent.waiting:
-            await asyncio.sleep(0)
+        await until(lambda: bool(silent.waiting))
         started.stop()
         with pytest.raises(RunError) as caught:
             await asyncio.wait_for(task, 10)
@@ -306,8 +304,7 @@ def test_cancellation_leaves_no_task(tmp_path: Path) -> None:
 
     async def main() -> None:
         task = asyncio.create_task(flow.start({}, emit=events.append).finish())
-        while len(silent.waiting) < 8:
-            await asyncio.sleep(0)
+        await until(lambda: len(silent.waiting) == 8)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -194,7 +194,7 @@ def test_a_foreach_within_a_foreach_keeps_both_orders(tmp_path: Path) -> None:
     assert found.outputs["s"] == [["A", "B"], [], ["C", "D", "E"]]
 
 
-def test_ten_thousand_items_need_no_ten_thousand_tasks(tmp_path: Path) -> None:
+def test_thousands_of_items_need_no_thousands_of_tasks(tmp_path: Path) -> None:
     """Items wait in an iterator, not as tasks."""
     most = 0
 
@@ -204,6 +204,6 @@ def test_ten_thousand_items_need_no_ten_thousand_tasks(tmp_path: Path) -> None:
             most = max(most, len(asyncio.all_tasks()))
             return await super().respond(request, body)
 
-    found = run(tmp_path, EACH, Counting(), xs=list(range(10_000)))
-    assert len(found.outputs["a"]) == 10_000
+    found = run(tmp_path, EACH, Counting(), xs=list(range(3000)))
+    assert len(found.outputs["a"]) == 3000
     assert most < 300

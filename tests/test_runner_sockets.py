@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 from pathlib import Path
 
 import pytest
 from fault_server import Exchange, FaultServer, completion
-from running import HEAD
+from running import HEAD, until
 
 import flowkit
 from flowkit.errors import RunError
@@ -24,7 +23,7 @@ def flow_at(folder: Path, server: FaultServer, text: str, more: str = "") -> flo
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def test_cancellation_leaves_no_task_and_no_socket(tmp_path: Path) -> None:
@@ -39,14 +38,11 @@ def test_cancellation_leaves_no_task_and_no_socket(tmp_path: Path) -> None:
         async with FaultServer(script) as server:
             flow = flow_at(tmp_path, server, TEXT % 8)
             task = asyncio.create_task(flow.arun())
-            while len(server.requests) < 8:
-                await asyncio.sleep(0.005)
+            await until(lambda: len(server.requests) == 8)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            async with asyncio.timeout(1):
-                while len(gone) < 8:
-                    await asyncio.sleep(0.005)
+            await until(lambda: len(gone) == 8, 1)
 
     asyncio.run(main())
 
@@ -66,9 +62,7 @@ def test_a_failure_hangs_up_on_what_takes_too_long(tmp_path: Path) -> None:
             flow = flow_at(tmp_path, server, TEXT % 5)
             with pytest.raises(RunError, match="item 4"):
                 await flow.start({}, grace=0.05).finish()
-            async with asyncio.timeout(1):
-                while len(gone) < 4:
-                    await asyncio.sleep(0.005)
+            await until(lambda: len(gone) == 4, 1)
 
     asyncio.run(main())
 

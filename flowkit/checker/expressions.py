@@ -92,7 +92,9 @@ def _call(of: Expressions, node: nodes.Call, scope: Scope, facts: Facts) -> Kind
             return _function(of, node, kind.name, scope, facts)
     of.arguments(node, scope, facts)
     if isinstance(kind, Loop):
-        of.reports.error("not-a-function", start_of(target), length_of(target), "this loop does not call itself", "write {% for … in … recursive %}")
+        of.reports.error(
+            "not-a-function", start_of(target), length_of(target), "this loop does not call itself", "write {% for … in … recursive %}"
+        )
     elif isinstance(kind, (Steps, StepKind)):
         of.value(target, scope, facts)
     elif is_type(kind) and not isinstance(expand(kind), AnyType):

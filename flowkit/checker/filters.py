@@ -9,13 +9,14 @@ from typing import TypeAlias
 from jinja2 import nodes
 
 from flowkit.checker.bounds import wide_filter
-from flowkit.checker.signatures import wrong_arguments
-from flowkit.checker.inference import Inference, one_of
+from flowkit.checker.filter_items import argument, field_of, input_of, items_of, refuse
+from flowkit.checker.inference import Inference
 from flowkit.checker.kinds import Facts, Kind, Row, Rows, StepKind, is_type, join
 from flowkit.checker.narrowing import learn
 from flowkit.checker.operators import missing_word
 from flowkit.checker.reports import sorts, spell
 from flowkit.checker.scope import Scope, did_you_mean
+from flowkit.checker.signatures import wrong_arguments
 from flowkit.checker.tree import length_of, spelled, start_of, string_in
 from flowkit.templates.filters import FILTERS, TESTS
 from flowkit.types.algebra import (
@@ -23,9 +24,7 @@ from flowkit.types.algebra import (
     INTEGER,
     NUMBER,
     STRING,
-    AnyType,
     Const,
-    Enum,
     List,
     Map,
     Null,
@@ -34,7 +33,6 @@ from flowkit.types.algebra import (
     Type,
     may_be_absent,
     members,
-    nullable,
     present,
     union,
     widen,
@@ -81,128 +79,17 @@ def infer_filter(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) 
         of.reports.error("template-limit", node.lineno, len(node.name), wide)
         return ANY
     if node.node is None:  # the text of a filter block
-        _arguments(of, node, scope, facts)
+        of.arguments(node, scope, facts)
         return STRING
     return _FILTERS.get(node.name, _text)(of, node, scope, facts)
-
-
-def _arguments(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> None:
-    of.arguments(node, scope, facts)
-
-
-def _input(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Type:
-    """Return the type that a filter is given, which must be there."""
-    assert node.node is not None
-    return of.need(node.node, scope, facts)
-
-
-def _wrong(of: Inference, node: nodes.Filter, type_: Type, wanted: str, hint: str | None = None) -> Kind:
-    assert node.node is not None
-    of.reports.error(
-        "filter-input",
-        node.lineno,
-        len(node.name),
-        f"filter {node.name!r} needs {wanted}, but '{spelled(node.node)}' is {spell(type_)}",
-        hint,
-    )
-    return ANY
-
-
-def _items(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind | None:
-    """Return the kind of the items that a filter over a list is given; None after a problem."""
-    assert node.node is not None
-    kind = of.infer(node.node, scope, facts)
-    if isinstance(kind, Row):
-        return one_of(kind)
-    if isinstance(kind, Rows):
-        return kind.item
-    type_ = of.need(node.node, scope, facts)
-    kinds = sorts(type_)
-    if kinds is None:
-        return ANY
-    if kinds and not kinds & {"list", "mapping"} and not (kinds == {"text"} and node.name in {"list", "first", "last", "reverse"}):
-        hint = "use `.split(…)` or `| lines`" if kinds == {"text"} else None
-        _wrong(of, node, type_, "a list", hint)
-        return None
-    found = [item_of(m) for m in members(type_)]
-    return union(*(f for f in found if f is not None))
-
-
-def item_of(type_: Type) -> Type | None:
-    """Return what going through a value gives, None where it cannot be gone through."""
-    match type_:
-        case List():
-            return type_.item
-        case Map() | Record() | Object() | Enum() | Const(str()):
-            return STRING
-        case AnyType():
-            return ANY
-    return STRING if sorts(type_) == {"text"} else None
-
-
-def _attribute(of: Inference, node: nodes.Expr, item: Kind) -> Type:
-    """Return the type of `attribute='a.b'` of an item, and report what it lacks."""
-    if not isinstance(node, nodes.Const) or not isinstance(node.value, str) or not is_type(item):
-        return ANY
-    start, _ = string_in(of.reports.site.text, node)
-    current = item
-    for part in re.finditer(r"[^.]+", node.value):
-        name = part[0]
-        found: list[Type] = []
-        lacking: list[Record] = []
-        bare: list[Type] = []
-        for m in members(current):
-            match m:
-                case Record():
-                    field = m.get(name)
-                    if field is None:
-                        lacking.append(m)
-                    else:
-                        found.append(nullable(field.type) if field.optional else field.type)
-                case Map():
-                    found.append(m.value)
-                case AnyType() | Object():
-                    return ANY
-                case List() if name.isdigit():
-                    found.append(m.item)
-                case Null():
-                    pass
-                case _:
-                    bare.append(m)
-        if not found:
-            if lacking:
-                names = [n for r in lacking for n in r.names()]
-                what = lacking[0].name or "an item"
-                of.reports.error(
-                    "unknown-field", start + part.start(), len(name), f"{what} has no field {name!r}", did_you_mean(name, names, "it has")
-                )
-            elif bare:
-                of.reports.error(
-                    "no-field", start + part.start(), len(name), f"the items are {spell(bare[0])}, which has no field {name!r}"
-                )
-            return ANY
-        current = union(*found)
-    return current
-
-
-def _named(node: nodes.Filter, name: str, position: int | None = None) -> nodes.Expr | None:
-    """Return an argument of a filter by name or position."""
-    for keyword in node.kwargs:
-        if keyword.key == name:
-            found: nodes.Expr = keyword.value
-            return found
-    if position is not None and position < len(node.args):
-        at: nodes.Expr = node.args[position]
-        return at
-    return None
 
 
 # -- filters by what they give ---------------------------------------------------------------------------------
 
 
 def _text(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    _input(of, node, scope, facts)
-    _arguments(of, node, scope, facts)
+    input_of(of, node, scope, facts)
+    of.arguments(node, scope, facts)
     return STRING
 
 
@@ -215,22 +102,22 @@ def _length(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Ki
     assert node.node is not None
     if isinstance(of.infer(node.node, scope, facts), (Row, Rows)):
         return INTEGER
-    type_ = _input(of, node, scope, facts)
+    type_ = input_of(of, node, scope, facts)
     kinds = sorts(type_)
     if kinds and not kinds & {"text", "list", "mapping"}:
         hint = "mind the brackets" if "boolean" in kinds else None
-        return _wrong(of, node, type_, "a list, a text or a mapping", hint)
+        return refuse(of, node, type_, "a list, a text or a mapping", hint)
     return INTEGER
 
 
 def _number(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    type_ = _input(of, node, scope, facts)
-    _arguments(of, node, scope, facts)
+    type_ = input_of(of, node, scope, facts)
+    of.arguments(node, scope, facts)
     kinds = sorts(type_)
     if node.name in {"int", "float"}:
         return INTEGER if node.name == "int" else NUMBER
     if kinds and not kinds & {"number", "boolean"}:
-        return _wrong(of, node, type_, "a number", "`| float` makes a number of a text" if kinds == {"text"} else None)
+        return refuse(of, node, type_, "a number", "`| float` makes a number of a text" if kinds == {"text"} else None)
     return widen(type_) if node.name == "abs" and kinds else NUMBER
 
 
@@ -240,18 +127,20 @@ def _keep(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind
     given = of.infer(node.node, scope, facts)
     if isinstance(given, Rows):
         return given
-    attribute = _named(node, "attribute", {"sort": 2, "unique": 1}.get(node.name))
-    item = _items(of, node, scope, facts)
+    attribute = argument(node, "attribute", {"sort": 2, "unique": 1}.get(node.name))
+    item = items_of(of, node, scope, facts)
     if item is None:
         return ANY
     if node.name == "reverse" and is_type(given) and sorts(given) == {"text"}:
         return STRING
     if attribute is not None and not (isinstance(attribute, nodes.Const) and attribute.value is None):
         for name in _split(attribute):
-            _attribute(of, name, item)
+            field_of(of, name, item)
     for arg in of.arguments_of(node):
         if arg is not attribute:
             of.infer(arg, scope, facts)
+    if node.name in {"select", "reject"} and node.args and isinstance(node.args[0], nodes.Const) and isinstance(node.args[0].value, str):
+        _known_test(of, node.args[0], node.args[0].value)
     if node.name in {"select", "reject"} and is_type(item):
         item = _tested(node, item, [a.value for a in node.args[:1] if isinstance(a, nodes.Const)])
     return _listed(item)
@@ -281,11 +170,11 @@ def _tested(node: nodes.Filter, item: Type, names: list[object]) -> Type:
 
 def _by_attribute(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     """Selectattr and rejectattr: the same items out, those that pass a test on a field."""
-    item = _items(of, node, scope, facts)
+    item = items_of(of, node, scope, facts)
     if item is None:
         return ANY
     if node.args:
-        found = _attribute(of, node.args[0], item)
+        found = field_of(of, node.args[0], item)
         for arg in node.args[1:]:
             of.infer(arg, scope, facts)
         test = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], nodes.Const) else None
@@ -305,13 +194,13 @@ def _known_test(of: Inference, node: nodes.Expr, name: str) -> None:
 
 
 def _map(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    item = _items(of, node, scope, facts)
+    item = items_of(of, node, scope, facts)
     if item is None:
         return ANY
-    attribute = _named(node, "attribute")
+    attribute = argument(node, "attribute")
     if attribute is not None:
-        found = _attribute(of, attribute, item)
-        default = _named(node, "default")
+        found = field_of(of, attribute, item)
+        default = argument(node, "default")
         if default is not None:
             found = union(present(found) if may_be_absent(found) else found, widen(of.value(default, scope, facts)))
         return List(found)
@@ -343,48 +232,48 @@ def _one(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     given = of.infer(node.node, scope, facts)
     if isinstance(given, Rows):
         return given.item
-    item = _items(of, node, scope, facts)
-    attribute = _named(node, "attribute", 1) if node.name in {"min", "max"} else None
+    item = items_of(of, node, scope, facts)
+    attribute = argument(node, "attribute", 1) if node.name in {"min", "max"} else None
     if attribute is not None and item is not None:
-        _attribute(of, attribute, item)
+        field_of(of, attribute, item)
     return ANY if item is None else item
 
 
 def _sum(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    item = _items(of, node, scope, facts)
-    attribute = _named(node, "attribute", 0)
+    item = items_of(of, node, scope, facts)
+    attribute = argument(node, "attribute", 0)
     if item is None:
         return ANY
     if attribute is not None:
-        item = _attribute(of, attribute, item)
-    start = _named(node, "start", 1)
+        item = field_of(of, attribute, item)
+    start = argument(node, "start", 1)
     if start is not None:
         of.infer(start, scope, facts)
         return ANY
     if not is_type(item) or (kinds := sorts(item)) is None:
         return ANY
     if kinds and not kinds & {"number", "boolean"}:
-        return _wrong(of, node, List(item), "numbers")
+        return refuse(of, node, List(item), "numbers")
     if may_be_absent(item):
         return _absent_items(of, node, "to add")
     return item if kinds and spell(item) == "integer" else NUMBER
 
 
 def _mean(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    item = _items(of, node, scope, facts)
+    item = items_of(of, node, scope, facts)
     if item is None or not is_type(item):
         return NUMBER
     kinds = sorts(item)
     if kinds and not kinds & {"number", "boolean"}:
-        return _wrong(of, node, List(item), "numbers")
+        return refuse(of, node, List(item), "numbers")
     return _absent_items(of, node, "to add") if may_be_absent(item) else NUMBER
 
 
 def _join(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    item = _items(of, node, scope, facts)
-    attribute = _named(node, "attribute", 1)
+    item = items_of(of, node, scope, facts)
+    attribute = argument(node, "attribute", 1)
     if attribute is not None and item is not None:
-        item = _attribute(of, attribute, item)
+        item = field_of(of, attribute, item)
     for arg in of.arguments_of(node):
         if arg is not attribute:
             of.infer(arg, scope, facts)
@@ -412,7 +301,7 @@ def _default(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> K
         kind = of.infer(inner, scope, facts)
     if isinstance(kind, StepKind):
         kind = of.value(inner, scope, facts)
-    replacement = _named(node, "default_value", 0)
+    replacement = argument(node, "default_value", 0)
     other: Kind = STRING
     if replacement is not None:
         other = of.infer(replacement, scope, facts | learn(inner, scope, of.steps, truth=False))
@@ -422,20 +311,20 @@ def _default(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> K
     if is_type(kind) and not isinstance(kind, Const) and may_be_absent(kind):
         rest = [m for m in members(kind) if not isinstance(m, Null)]
         return join(union(*rest), other) if rest else other
-    boolean = _named(node, "boolean", 1)
+    boolean = argument(node, "boolean", 1)
     return join(kind, other) if boolean is not None else kind
 
 
 def _pairs(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
     """Items and dictsort: pairs of key and value."""
     assert node.node is not None
-    type_ = of.value(node.node, scope, facts) if node.name == "items" else _input(of, node, scope, facts)
-    _arguments(of, node, scope, facts)
+    type_ = of.value(node.node, scope, facts) if node.name == "items" else input_of(of, node, scope, facts)
+    of.arguments(node, scope, facts)
     kinds = sorts(type_)
     if kinds is None or not kinds:
         return List(ANY)
     if "mapping" not in kinds:
-        return _wrong(of, node, type_, "a mapping")
+        return refuse(of, node, type_, "a mapping")
     values: list[Type] = []
     for m in members(type_):
         match m:
@@ -449,20 +338,20 @@ def _pairs(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kin
 
 
 def _groups(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    item = _items(of, node, scope, facts)
-    attribute = _named(node, "attribute", 0)
+    item = items_of(of, node, scope, facts)
+    attribute = argument(node, "attribute", 0)
     if item is None or attribute is None:
         return ANY
-    default = _named(node, "default", 1)
-    key = _attribute(of, attribute, item)
+    default = argument(node, "default", 1)
+    key = field_of(of, attribute, item)
     if default is not None:
         key = union(present(key), widen(of.value(default, scope, facts)))
     return Rows(Row((key, _listed(item))))
 
 
 def _batches(of: Inference, node: nodes.Filter, scope: Scope, facts: Facts) -> Kind:
-    item = _items(of, node, scope, facts)
-    _arguments(of, node, scope, facts)
+    item = items_of(of, node, scope, facts)
+    of.arguments(node, scope, facts)
     return List(List(item)) if item is not None and is_type(item) else ANY
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
@@ -37,7 +37,8 @@ def wrong_arguments(text: str, node: nodes.Filter) -> tuple[int, int, str, str |
     takes = _takes(node.name)
     if takes.any_ or node.dyn_args is not None or node.dyn_kwargs is not None:
         return None
-    for keyword in node.kwargs:
+    keywords: list[Any] = list(node.kwargs)  # Jinja's annotation says Pair; they are Keyword
+    for keyword in keywords:
         if keyword.key not in takes.names:
             hint = did_you_mean(keyword.key, list(takes.names), "it takes")
             return keyword_at(text, keyword), len(keyword.key), f"filter {node.name!r} has no argument {keyword.key!r}", hint
@@ -45,7 +46,7 @@ def wrong_arguments(text: str, node: nodes.Filter) -> tuple[int, int, str, str |
         extra = node.args[len(takes.names)]
         most = f"at most {len(takes.names)}" if takes.names else "no"
         return start_of(extra), length_of(extra), f"filter {node.name!r} takes {most} argument{'s' * (len(takes.names) != 1)}", None
-    given = {*takes.names[: len(node.args)], *(k.key for k in node.kwargs)}
+    given = {*takes.names[: len(node.args)], *(k.key for k in keywords)}
     missing = [n for n in takes.required if n not in given]
     if missing:
         return node.lineno, len(node.name), f"filter {node.name!r} needs {', '.join(map(repr, missing))}", None

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import nodes
 
 from flowkit.checker.expressions import Expressions
-from flowkit.checker.filters import item_of
+from flowkit.checker.filter_items import item_of
+from flowkit.checker.included import Included, Opener
 from flowkit.checker.inference import one_of
-from flowkit.checker.kinds import Facts, Function, Kind, Loop, MacroKind, Module, Namespace, Row, Rows, StepKind, join
+from flowkit.checker.kinds import Facts, Function, Kind, Loop, MacroKind, Module, Namespace, Row, Rows, StepKind, is_type, join
 from flowkit.checker.narrowing import NOTHING
 from flowkit.checker.reports import Reports, Uses, sorts, spell
 from flowkit.checker.scope import Binding, Scope, Site, did_you_mean
 from flowkit.checker.tree import key_of, keyword_at, length_of, spelled, start_of, string_in
-from flowkit.errors import Place, Problems
+from flowkit.errors import Problems
 from flowkit.templates import ReadRefused
-from flowkit.templates.syntax import SyntaxProblem, parse_template
 from flowkit.types.algebra import ANY, NULL, STRING, List, Type, members, union
 
 #: Includes and macros deeper than this call each other in a circle.
@@ -30,43 +29,6 @@ _UNSUPPORTED: Mapping[type[nodes.Node], tuple[str, str]] = {
     nodes.Extends: ("extends", "use {% include %} or a macro"),
     nodes.Block: ("block", "use {% include %} or a macro"),
 }
-
-
-@dataclass(slots=True)
-class Included:
-    """A file that texts include or import: its tree, or None when it could not be read."""
-
-    path: Path
-    text: str
-    tree: nodes.Template | None
-    site: Site
-    macros: dict[str, nodes.Macro] = field(default_factory=dict)
-
-
-#: Opens an included file: (name as written, the file that names it) → Included. Raises ReadRefused.
-Opener = Callable[[str, Path], Included]
-
-
-def included(path: Path, text: str, shown: str, problems: Problems) -> Included:
-    """Parse an included file once."""
-    lines = text.split("\n")
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line) + 1)
-
-    def place(start: int, end: int) -> Place:
-        row = max(i for i, s in enumerate(starts) if s <= max(start, 0))
-        row = min(row, len(lines) - 1)
-        column = start - starts[row] + 1
-        return Place(shown, row + 1, column, max(column + 1, min(end - starts[row], len(lines[row])) + 1), lines[row])
-
-    site = Site(text, place)
-    try:
-        tree = parse_template(text)
-    except SyntaxProblem as e:
-        problems.error(e.code, site.at(e.start, e.end - e.start), e.message)
-        return Included(path, text, None, site)
-    return Included(path, text, tree, site, {m.name: m for m in tree.body if isinstance(m, nodes.Macro)})
 
 
 class Texts(Expressions):
@@ -189,6 +151,8 @@ class Texts(Expressions):
 
     def _for(self, node: nodes.For, scope: Scope, facts: Facts) -> None:
         item = self._iterated(node.iter, scope, facts)
+        if isinstance(node.target, nodes.Tuple) and is_type(item):
+            item = self._pairs(node, item, scope, facts)
         inner = scope.inner()
         self._bind(node.target, item, inner, None)
         within = facts
@@ -203,11 +167,24 @@ class Texts(Expressions):
         )
         for name in inner.names:
             if name not in own:
-                scope.gone[name] = f"what is set inside `{{% for %}}` ends with it; use `{{% set ns = namespace({name}='') %}}` before the loop"
+                scope.gone[name] = (
+                    f"what is set inside `{{% for %}}` ends with it; use `{{% set ns = namespace({name}='') %}}` before the loop"
+                )
             elif name != "loop":
                 scope.gone[name] = f"{name!r} exists only between its {{% for %}} and {{% endfor %}}"
         if node.else_:
             self._body(node.else_, scope.inner(), facts)
+
+    def _pairs(self, node: nodes.For, item: Type, scope: Scope, facts: Facts) -> Kind:
+        """Report `for key, value in mapping`, which would take the letters of a key apart."""
+        of = self.quietly(node.iter, scope, facts)
+        if is_type(of) and sorts(of) == {"mapping"}:
+            message = f"going through '{spelled(node.iter)}' gives its keys alone"
+            self.reports.error(
+                "not-a-list", start_of(node.iter), length_of(node.iter), message, f"for pairs write {spelled(node.iter)} | items"
+            )
+            return ANY
+        return item
 
     def _iterated(self, node: nodes.Node, scope: Scope, facts: Facts) -> Kind:
         kind = self.infer(node, scope, facts)
@@ -256,6 +233,9 @@ class Texts(Expressions):
                     self._bind(child, items[at] if at < len(items) else _part(kind), scope, None)
             case nodes.NSRef():
                 found = scope.find(target.name)
+                if found is None:
+                    hint = f"make it first: {{% set {target.name} = namespace({target.attr}=…) %}}"
+                    self.reports.error("unknown-name", target.lineno, len(target.name), f"unknown name {target.name!r}", hint)
                 if found is not None and isinstance(found.kind, Namespace):
                     found.kind.names.add(target.attr)
 
@@ -364,6 +344,8 @@ class Texts(Expressions):
             found = self.opener(template.value, self.path)
         except ReadRefused as e:
             message = str(e) if template.value in str(e) else f"{template.value!r}: {e}"
+            if getattr(node, "ignore_missing", False) and not e.escapes:
+                return None
             self.reports.error("path-escape" if e.escapes else "file-not-found", start, length, message, e.hint)
             return None
         if self._depth >= MAX_DEPTH or any(site is found.site for _, site in self._active if _ == 0):

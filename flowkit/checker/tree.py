@@ -79,7 +79,9 @@ def spelled(node: nodes.Node) -> str:
         case nodes.Name():
             return str(node.name)
         case nodes.Const(value=value):
-            text = str(value).lower() if value is None or isinstance(value, bool) else repr(value)
+            text = (
+                str(value).lower() if value is None or isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else repr(value)
+            )
             return text if len(text) <= _LITERAL else "…"
         case nodes.Getattr():
             return f"{_operand(node.node)}.{node.attr}"

@@ -28,9 +28,9 @@ _FOREIGN = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("paths", nargs=-1, metavar="[FILE | FOLDER]...")
-@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", help="How problems are printed.", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", help="How problems are printed.")
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
-def command(paths: tuple[str, ...], form: str, strict: bool) -> int:
+def command(*, paths: tuple[str, ...], form: str, strict: bool) -> int:
     """Find the mistakes in flow files; nothing is called.
 
     Without paths, all *.flow.yaml below this folder are checked. Every reference in every template is resolved against the declared

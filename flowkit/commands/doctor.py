@@ -8,6 +8,7 @@ import platform
 import socket
 import ssl
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -44,12 +45,24 @@ class Server:
     said: str
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that is shown. `mistake` is what is wrong with the configuration."""
+
+    facts: dict[str, str]
+    libraries: dict[str, str]
+    found: project.Project
+    origins: tuple[Origin, ...]
+    servers: tuple[Server, ...]
+    mistake: str | None
+
+
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("folder", default=".")
 @click.option("--offline", is_flag=True, help="Ask no server.")
 @click.option("--env-file", metavar="FILE", help="Add variables, such as keys, that are not set.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(folder: str, offline: bool, env_file: str | None, as_json: bool) -> int:
+def command(*, folder: str, offline: bool, env_file: str | None, as_json: bool) -> int:
     """Show versions, configuration, keys and servers.
 
     Each setting is shown with where it was said, keys only as set or not. Servers of aliases and of providers in use are asked
@@ -74,10 +87,8 @@ def command(folder: str, offline: bool, env_file: str | None, as_json: bool) -> 
         "installed": str(Path(__file__).parent.parent),
     }
     libraries = {name: version for name in _LIBRARIES if (version := _version(name))}
-    if as_json:
-        screen.out(printable.json_text(_document(facts, libraries, found, origins, servers, mistake), indent=2) + "\n")
-    else:
-        screen.out(_text(facts, libraries, found, origins, servers, mistake, offline=offline))
+    findings = Findings(facts, libraries, found, origins, servers, mistake)
+    screen.out(printable.json_text(_document(findings), indent=2) + "\n" if as_json else _text(findings, offline=offline))
     if mistake is not None:
         return 2
     return 3 if any(not server.reachable for server in servers) else 0
@@ -116,11 +127,12 @@ def asked(wanted: dict[str, Endpoint], known: Config) -> tuple[Server, ...]:
         proxy = urlsplit(known.proxy)
         names = {(proxy.scheme, proxy.netloc.rpartition("@")[2]): ["network.proxy"]}
     with ThreadPoolExecutor(len(names)) as threads:
-        return tuple(threads.map(lambda each: _ask(*each[0], tuple(each[1]), known), names.items()))
+        return tuple(threads.map(lambda each: _ask(each[0], tuple(each[1]), known), names.items()))
 
 
-def _ask(scheme: str, host: str, names: tuple[str, ...], known: Config) -> Server:
+def _ask(where: tuple[str, str], names: tuple[str, ...], known: Config) -> Server:
     """Ask for anything: whatever HTTP answer comes, the server is there. Redirects are not followed, and no key is sent."""
+    scheme, host = where
     address = f"{scheme}://{host}"
     try:
         if scheme == "https":
@@ -154,57 +166,41 @@ def _why(error: Exception) -> str:
     return f"no HTTP: {type(error).__name__}"
 
 
-def _text(
-    facts: dict[str, str],
-    libraries: dict[str, str],
-    found: project.Project,
-    origins: tuple[Origin, ...],
-    servers: tuple[Server, ...],
-    mistake: str | None,
-    *,
-    offline: bool,
-) -> str:
+def _text(said: Findings, *, offline: bool) -> str:
     bold, red, end = ("\x1b[1m", "\x1b[1;31m", "\x1b[0m") if screen.color(sys.stdout) else ("", "", "")
-    lines = [f"{bold}versions{end}", *_columns([(key, value) for key, value in facts.items()])]
-    lines += [f"  libraries  {', '.join(f'{name} {version}' for name, version in libraries.items())}"]
-    lines += ["", f"{bold}project{end}", f"  root    {found.root}", f"  config  {found.config.name if found.config else 'none (flowkit.toml would stand in the root)'}"]
+    lines = [f"{bold}versions{end}", *_columns(list(said.facts.items()))]
+    lines.append(f"  libraries  {', '.join(f'{name} {version}' for name, version in said.libraries.items())}")
+    config_file = said.found.config.name if said.found.config else "none (flowkit.toml would stand in the root)"
+    lines += ["", f"{bold}project{end}", f"  root    {said.found.root}", f"  config  {config_file}"]
     lines += ["", f"{bold}configuration{end}"]
-    if mistake is not None:
-        lines += [f"  {red}{each}{end}" for each in printable.block(mistake).splitlines()]
-    rows = [(origin.key, printable.line(origin.value), f"({origin.where})" if origin.where else "") for origin in origins]
-    lines += _columns(rows) if rows else ["  nothing: set OPENAI_API_KEY, or write a flowkit.toml (`flowkit init`)"]
+    if said.mistake is not None:
+        lines += [f"  {red}{each}{end}" for each in printable.block(said.mistake).splitlines()]
+    lines += _columns([(each.key, printable.line(each.value), f"({each.where})" if each.where else "") for each in said.origins])
     lines += ["", f"{bold}servers{end}"]
     if offline:
         lines.append("  not asked (--offline)")
-    elif not servers:
-        lines.append("  none in use: no alias or provider has all that it needs")
-    marks = [(f"{'✓' if server.reachable else red + '✗' + end} {server.address}", server.said, ", ".join(server.names)) for server in servers]
-    lines += _columns(marks)
+    elif not said.servers:
+        lines.append("  none in use yet: set OPENAI_API_KEY, or write a flowkit.toml (`flowkit init`)")
+    marks = {True: "✓", False: f"{red}✗{end}"}
+    lines += _columns([(f"{marks[each.reachable]} {each.address}", each.said, ", ".join(each.names)) for each in said.servers])
     return "\n".join(lines) + "\n"
 
 
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     if not rows:
         return []
     widths = [max(printable.width(row[at]) for row in rows) for at in range(len(rows[0]))]
     return ["  " + "  ".join(printable.pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _document(
-    facts: dict[str, str],
-    libraries: dict[str, str],
-    found: project.Project,
-    origins: tuple[Origin, ...],
-    servers: tuple[Server, ...],
-    mistake: str | None,
-) -> dict[str, Any]:
+def _document(said: Findings) -> dict[str, Any]:
     return {
         "schema": 1,
-        "versions": {**facts, "libraries": libraries},
-        "project": {"root": str(found.root), "config": str(found.config) if found.config else None},
-        "configuration": [{"key": each.key, "value": each.value, "origin": each.where} for each in origins],
-        "error": mistake,
+        "versions": {**said.facts, "libraries": said.libraries},
+        "project": {"root": str(said.found.root), "config": str(said.found.config) if said.found.config else None},
+        "configuration": [{"key": each.key, "value": each.value, "origin": each.where} for each in said.origins],
+        "error": said.mistake,
         "servers": [
-            {"address": each.address, "names": list(each.names), "reachable": each.reachable, "said": each.said} for each in servers
+            {"address": each.address, "names": list(each.names), "reachable": each.reachable, "said": each.said} for each in said.servers
         ],
     }

@@ -30,7 +30,7 @@ from flowkit.types.algebra import (
     expand,
     members,
 )
-from flowkit.types.grammar import spell
+from flowkit.types.wording import spell
 
 _INTEGER = re.compile(r"[+-]?\d{1,300}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -100,8 +100,8 @@ def by_type(shown: str, text: str, type_: Type) -> Any:
             case Date() | DateTime():
                 return text
     if any(isinstance(kind, Boolean | Integer | Number | Enum) for kind in kinds):
-        _refuse(f"{shown} is {spell(type_)}, not {_short(text)!r}")
-    _refuse(f"{shown} is {spell(type_)}, which no text is; give JSON: NAME:=JSON or NAME:=@FILE.json")
+        raise InputError(f"{shown} is {spell(type_)}, not {_short(text)!r}")
+    raise InputError(f"{shown} is {spell(type_)}, which no text is; give JSON: NAME:=JSON or NAME:=@FILE.json")
 
 
 def _short(text: str) -> str:
@@ -123,8 +123,12 @@ def _json(shown: str, text: str) -> Any:
         _refuse(f"{shown}: not JSON: {error}")
 
 
+class _NoNumber(ValueError):
+    """NaN or an infinity, which Python would take for JSON."""
+
+
 def _no_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not JSON")
+    raise _NoNumber(f"{word} is not JSON")
 
 
 def _refuse(message: str) -> NoReturn:
@@ -158,7 +162,7 @@ def _data(text: str, shown: str) -> Any:
             # JSON is YAML too, but this is some hundred times as fast.
             return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
-            if shown.endswith(".json"):
+            if shown.endswith(".json") or isinstance(error, _NoNumber):  # in YAML it would be a text
                 raise InputError(f"{shown}: not JSON: {error}") from None
     problems = Problems()
     document = source.parse(text, path=Path(shown), shown=shown, problems=problems)
@@ -190,8 +194,7 @@ def require(found: Mapping[str, Any], declared: Record, *, flow: str, line: str)
     missing = [field for field in declared.fields if field.name not in found and not field.optional and field.default is MISSING]
     if missing:
         said.append(f"flow {flow!r} needs {'this input' if len(missing) == 1 else 'these inputs'}:")
-        for field in missing:
-            said.append(f"  {field.name}: {spell(field.type)}" + (f", {field.description}" if field.description else ""))
+        said += [f"  {field.name}: {spell(field.type)}" + (f", {field.description}" if field.description else "") for field in missing]
         said.append(f"   hint: {line} {' '.join(_example(field) for field in missing)}")
     if said:
         raise InputError("\n".join(said))

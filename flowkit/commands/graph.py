@@ -31,7 +31,7 @@ _WIDE = 160
 
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("flow")
-@click.option("--format", "form", type=click.Choice(["tree", "mermaid", "dot", "svg"]), help="What to draw; by default a tree, or what FILE ends with.")
+@click.option("--format", "form", type=click.Choice(["tree", "mermaid", "dot", "svg"]), help="By default a tree, or what FILE ends with.")
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
 def command(flow: str, form: str | None, output: str | None) -> int:
     """Draw the steps of a flow.

@@ -25,7 +25,7 @@ class Narrowing:
         """Return a plan that runs nothing but a step (`names` leads to it, through sub-flows) and what it waits for."""
         target = plan.steps[names[0]]
         needed = {target.id}
-        for id_ in reversed(plan.steps):  # they stand in an order in which they could run
+        for id_ in reversed(list(plan.steps)):  # they stand in an order in which they could run
             if id_ in needed:
                 needed.update(plan.steps[id_].waits)
         # The step is shown whether or not it would be skipped.

@@ -6,9 +6,10 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -25,8 +26,6 @@ from flowkit.runtime import Runtime
 from flowkit.simulator import Simulator
 from flowkit.spelling import did_you_mean
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
 #: Stands for `--simulate` without a file.
 BY_TYPE = "-"
 FLOW_SUFFIX = ".flow.yaml"
@@ -40,7 +39,7 @@ class Opening:
     input: tuple[str, ...] = ()
     inputs: str | None = None
     model: tuple[str, ...] = ()
-    set: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     seed: str = ""
     env_file: str | None = None
 
@@ -58,7 +57,7 @@ class Opening:
     def check(self) -> Checked:
         """Check the flow as the options change it."""
         path = Path(self.flow)
-        return compiler.check(path, cwd=Path.cwd(), models=self.runtime(None).config(path), overrides=self.set)
+        return compiler.check(path, cwd=Path.cwd(), models=self.runtime(None).config(path), overrides=self.settings)
 
     def runtime(self, responder: Responder | None) -> Runtime:
         """Return what asks the servers that the options name, or the responder in their place. Raises ConfigError."""
@@ -71,8 +70,9 @@ class Opening:
         return Simulator(said, seed=self.seed)
 
     def values(self, plan: Plan, command: str) -> dict[str, Any]:
-        """Return the inputs, those of the file below those that are named; `command` is shown where some are missing, with
-        the file in the place of `{}`.
+        """Return the inputs, those of the file below those that are named.
+
+        `command` is shown where some are missing, with the flow in the place of `{}`.
 
         Raises:
             InputError: with everything that does not fit.
@@ -83,30 +83,47 @@ class Opening:
         return found
 
 
-def options(function: _F) -> _F:
-    """Declare the options of an `Opening`."""
-    several = {"multiple": True, "metavar": "NAME=VALUE"}
-    for declare in reversed(
-        (
-            click.option("-i", "--input", **several, help="An input: NAME=TEXT (read by its type), NAME=@FILE, NAME:=JSON, NAME:=@FILE."),
-            click.option("--inputs", metavar="FILE", help="Inputs from a JSON or YAML file; - is stdin. -i counts more."),
-            click.option("-m", "--model", multiple=True, metavar="ALIAS=MODEL", help="Use another model: fast=ollama/qwen3:8b."),
-            click.option("--set", "set_", multiple=True, metavar="PATH=VALUE", help="Change the file for this run: steps.x.params.temperature=0."),
-            click.option("--seed", default="", metavar="TEXT", help="Other simulated answers; the same for the same text."),
-            click.option("--env-file", metavar="FILE", help="Add variables, such as keys, that are not set. No .env is read unasked."),
-        )
-    ):
-        function = declare(function)
-    return function
+def options(function: Callable[..., int]) -> Callable[..., int]:
+    """Declare the options of an `Opening`, and hand it to the function in their place, as `opening`."""
+
+    @wraps(function)
+    def opened(  # noqa: PLR0917 - click names them all
+        flow: str | None,
+        input: tuple[str, ...],  # noqa: A002 - named as the option is
+        inputs: str | None,
+        model: tuple[str, ...],
+        settings: tuple[str, ...],
+        seed: str,
+        env_file: str | None,
+        **others: Any,
+    ) -> int:
+        return function(Opening(flow or "", input, inputs, model, settings, seed, env_file), **others)
+
+    declared: Callable[..., int] = opened
+    for declare in reversed(_OPTIONS):
+        declared = declare(declared)
+    return declared
 
 
-def simulation(flow: str | None, simulate: str | None) -> tuple[str, str | None]:
+_INPUT = "An input: NAME=TEXT (read by its type), NAME=@FILE, NAME:=JSON, NAME:=@FILE."
+_SET = "Change the file for this run: steps.x.params.temperature=0."
+_OPTIONS = (
+    click.option("-i", "--input", multiple=True, metavar="NAME=VALUE", help=_INPUT),
+    click.option("--inputs", metavar="FILE", help="Inputs from a JSON or YAML file; - is stdin. -i counts more."),
+    click.option("-m", "--model", multiple=True, metavar="ALIAS=MODEL", help="Use another model: fast=ollama/qwen3:8b."),
+    click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help=_SET),
+    click.option("--seed", default="", metavar="TEXT", help="Other simulated answers; the same for the same text."),
+    click.option("--env-file", metavar="FILE", help="Add variables, such as keys, that are not set. No .env is read unasked."),
+)
+
+
+def sorted_out(opening: Opening, simulate: str | None) -> tuple[Opening, str | None]:
     """Sort out `--simulate FLOW`, in which the flow was taken for the file of replies."""
-    if flow is None and simulate is not None and simulate.endswith(FLOW_SUFFIX):
-        return simulate, BY_TYPE
-    if flow is None:
+    if not opening.flow and simulate is not None and simulate.endswith(FLOW_SUFFIX):
+        return replace(opening, flow=simulate), BY_TYPE
+    if not opening.flow:
         raise click.UsageError("which flow? name a file such as flows/hello.flow.yaml", click.get_current_context())
-    return flow, simulate
+    return opening, simulate
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:

@@ -38,20 +38,15 @@ _GIVEN = "The output of a step before it: STEP=TEXT, STEP=@FILE, STEP:=JSON, STE
 @click.argument("flow")
 @click.argument("step")
 @options
-@click.option("--simulate", is_flag=False, flag_value=BY_TYPE, metavar="[REPLIES]", help="Answers of steps before it; else they are made by type.")
+@click.option("--simulate", is_flag=False, flag_value=BY_TYPE, metavar="[REPLIES]", help="Answers of steps before it; else made by type.")
 @click.option("--given", "outputs", multiple=True, metavar="STEP=@FILE", help=_GIVEN)
 @click.option("--item", type=click.IntRange(min=1), metavar="N", help="Of a foreach: which item, from 1.")
 @click.option("--run-functions", is_flag=True, help="Run Python functions before it; else sample values stand for what they return.")
 @click.option("--json", "as_json", is_flag=True, help="Print the very body of the request.")
 def command(
-    flow: str,
+    opening: Opening,
+    *,
     step: str,
-    input: tuple[str, ...],  # noqa: A002 - named as the option is
-    inputs: str | None,
-    model: tuple[str, ...],
-    set_: tuple[str, ...],
-    seed: str,
-    env_file: str | None,
     simulate: str | None,
     outputs: tuple[str, ...],
     item: int | None,
@@ -60,13 +55,13 @@ def command(
 ) -> int:
     """Show the exact messages that a step would send; nothing is called.
 
-    The schema, the model and its parameters are shown too. STEP is a step, or step/inner for one inside a sub-flow. The outputs of the steps before it are simulated, or given.
+    The schema, the model and its parameters are shown too. STEP is a step, or step/inner for one inside a sub-flow. The outputs of
+    the steps before it are simulated, or given.
     """
-    opening = Opening(flow, input, inputs, model, set_, seed, env_file)
     plan = opening.check().valid()
     planned = _find(plan, step)
     values = opening.values(plan, f"flowkit render {{}} {step}")
-    narrowing = Narrowing(_outputs(outputs, plan), run_functions=run_functions, seed=seed)
+    narrowing = Narrowing(_outputs(outputs, plan), run_functions=run_functions, seed=opening.seed)
     recorder = Recorder(opening.simulator(simulate, plan), step, None if item is None else item - 1)
     flow_to_it = Flow(narrowing.upto(plan, step.split("/")), opening.runtime(recorder))
     started = flow_to_it.start(values)
@@ -114,7 +109,8 @@ class Recorder:
             return f"step {self._step!r} has {printable.plural(len(self._items), 'item')}, so none is number {self._item + 1}"
         if self._item is not None:
             return f"step {self._step!r} has no items here: it is no foreach, or its list is empty"
-        return f"step {self._step!r} would send nothing with these values: a list that it goes over is empty, or a flow around it is skipped"
+        why = "a list that it goes over is empty, or a flow around it is skipped"
+        return f"step {self._step!r} would send nothing with these values: {why}"
 
 
 def _find(plan: Plan, path: str) -> PlannedStep:
@@ -137,11 +133,15 @@ def _outputs(texts: Sequence[str], plan: Plan) -> dict[str, Any]:
     declared = Record(tuple(Field(path, step.output) for path, step in steps.items()))
     found: dict[str, Any] = {}
     for text in texts:
-        found |= given.values([text], declared, what="step") if "=" in text else given.mapping(text, sys.stdin.read, what="outputs of steps")
+        if "=" in text:
+            found |= given.values([text], declared, what="step")
+        else:
+            found |= given.mapping(text, sys.stdin.read, what="outputs of steps")
     wrong = []
     for path, value in found.items():
         if path not in steps:
-            wrong.append(f"--given: flow {plan.name!r} has no step {path!r}; {did_you_mean(path, steps) or 'its steps are ' + ', '.join(steps)}")
+            hint = did_you_mean(path, steps) or f"its steps are {', '.join(steps)}"
+            wrong.append(f"--given: flow {plan.name!r} has no step {path!r}; {hint}")
             continue
         try:
             found[path] = Validator(steps[path].output).value(value)
@@ -156,7 +156,8 @@ def _notes(narrowing: Narrowing, step: PlannedStep) -> Iterator[str]:
     if narrowing.simulated:
         yield f"simulated: {', '.join(narrowing.simulated)}"
     if narrowing.sampled:
-        yield f"not run, sample values stand for what they return: {', '.join(narrowing.sampled)} (--run-functions runs them)"
+        functions = ", ".join(narrowing.sampled)
+        yield f"not run, sample values stand for what they return: {functions} (--run-functions runs them)"
     if step.when is not None:
         yield "shown whatever its `when` says"
 

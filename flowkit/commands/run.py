@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 
 from flowkit import printable
 from flowkit.commands import screen
-from flowkit.commands.opening import BY_TYPE, Opening, options, simulation
+from flowkit.commands.opening import BY_TYPE, Opening, options, sorted_out
 from flowkit.commands.streaming import Streaming
 from flowkit.commands.verb import Verb
 from flowkit.commands.watching import INTERRUPTED, Ended, finished, watch
@@ -45,13 +45,8 @@ _EXAMPLES = (
 @click.option("-o", "--output", metavar="FILE", help="Write the outputs there instead of to stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 def command(
-    flow: str | None,
-    input: tuple[str, ...],  # noqa: A002 - named as the option is
-    inputs: str | None,
-    model: tuple[str, ...],
-    set_: tuple[str, ...],
-    seed: str,
-    env_file: str | None,
+    opening: Opening,
+    *,
     simulate: str | None,
     stream: bool,
     timeout: float | None,
@@ -67,14 +62,13 @@ def command(
     Exit codes: 0 ok; 1 a step failed; 2 wrong file, input or configuration, nothing was called; 3 server, key or quota; 4 --timeout;
     130 interrupted.
     """
-    name, simulate = simulation(flow, simulate)
+    opening, simulate = sorted_out(opening, simulate)
     _exclude(as_json=as_json, events=events, stream=stream)
-    if seed and simulate is None:
+    if opening.seed and simulate is None:
         raise click.UsageError("--seed is for --simulate; for a model, --set defaults.params.seed=1", click.get_current_context())
     if timeout is not None and not timeout > 0:
         raise click.UsageError("--timeout takes seconds, more than 0", click.get_current_context())
     target = _Target(output)
-    opening = Opening(name, input, inputs, model, set_, seed, env_file)
     try:
         opened = opening.open(simulate=simulate)
         values = opening.values(opened.plan, "flowkit run {}")
@@ -82,7 +76,7 @@ def command(
         started = opened.start(values, emit=showing.emit, stream=stream)
     except (FlowError, InputError, ConfigError) as error:
         if as_json:
-            target.write(outputs.json(_refused(name, error, simulated=simulate is not None)))
+            target.write(outputs.json(_refused(opening.flow, error, simulated=simulate is not None)))
         raise
 
     def over(ended: Ended) -> int:
@@ -122,10 +116,11 @@ class _Showing(AbstractContextManager["_Showing"]):
             self._view = _view()
 
     def emit(self, event: Event) -> None:
+        """Hand an event to all that show it."""
         for reader in self._readers:
             reader(event)
 
-    def __enter__(self) -> _Showing:
+    def __enter__(self) -> Self:
         if self._view is not None:
             self._readers.append(self._stack.enter_context(self._view))
         return self
@@ -181,7 +176,7 @@ def _report(ended: Ended, showing: _Showing, target: _Target, *, as_json: bool, 
     elif run.status is Status.SUCCEEDED and not (events and target.file is None):
         _print(run, showing, target)
     if run.status is not Status.SUCCEEDED:
-        screen.say(_failure(ended))
+        _say_failure(ended)
     screen.written(showing.stdout.failure)
     return ended.code
 
@@ -200,13 +195,13 @@ def _one_text(found: Any) -> bool:
     return isinstance(only, str)
 
 
-def _failure(ended: Ended) -> str:
+def _say_failure(ended: Ended) -> None:
     run, error = ended.run, ended.error
-    simulated = " (simulated)" if run.simulated else ""
     if ended.code == INTERRUPTED:
-        return f"interrupted{simulated}: {finished(run)}"
+        screen.say(f"interrupted{' (simulated)' if run.simulated else ''}: {finished(run)}")
+        return
     said = str(error) if error is not None else run.error.message if run.error else "the run failed"
-    return f"error{simulated}: {printable.block(said)}\n   {finished(run)}"
+    screen.complain(f"{printable.block(said)}\n   {finished(run)}", simulated=run.simulated)
 
 
 def _refused(flow: str, error: FlowkitError, *, simulated: bool) -> Run:

@@ -66,6 +66,12 @@ def say(text: str) -> None:
     Sink(sys.stderr).write(f"{text}\n")
 
 
+def complain(text: str, *, simulated: bool = False) -> None:
+    """Write an error to stderr, in the look of problems."""
+    mark = f"error{' (simulated)' if simulated else ''}:"
+    say(f"\x1b[1;31m{mark}\x1b[0m {text}" if color(sys.stderr) else f"{mark} {text}")
+
+
 def _drop(stream: TextIO) -> None:
     """Forget what could not be written, so that Python does not try again when it ends."""
     with suppress(OSError):  # it may be no file at all

@@ -13,7 +13,7 @@ from typing import Final
 
 from flowkit.errors import RunError
 from flowkit.flow import Started
-from flowkit.results import Run, Status, StepError
+from flowkit.results import Run, Status
 
 #: Seconds that calls in flight are given after the first signal.
 PATIENCE: Final = 5.0
@@ -51,25 +51,17 @@ class Watch:
         try:
             await self._task
         except RunError as error:
-            return self._over(self._code or error.exit_code, error)
+            return Ended(self._started.run, self._code or error.exit_code, error)
         except asyncio.CancelledError:
             if not self._code:
                 raise
-            return self._over(self._code, None)
+            return Ended(self._started.run, self._code)
         finally:
             if deadline is not None:
                 deadline.cancel()
             for number in caught:
                 loop.remove_signal_handler(number)
         return Ended(self._started.run, 0)
-
-    def _over(self, code: int, error: RunError | None) -> Ended:
-        run = self._started.run
-        if self._code == LIMIT:
-            run.error, run.failed = StepError("timeout", f"the run was stopped after {self._timeout:g} s (--timeout)"), None
-        elif self._code == INTERRUPTED:
-            run.error, run.failed = StepError("cancelled", "interrupted"), None
-        return Ended(run, code, error if not self._code else None)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> list[signal.Signals]:
         caught = []
@@ -93,8 +85,9 @@ class Watch:
         asyncio.get_running_loop().call_later(PATIENCE, self._cut, INTERRUPTED)
 
     def _late(self) -> None:
-        self._code = self._code or LIMIT
-        self._started.stop()
+        if not self._code:
+            self._code = LIMIT
+            self._started.stop(RunError(f"the run was stopped after {self._timeout:g} s (--timeout)", kind="timeout"))
         self._cut(self._code)
 
     def _cut(self, code: int) -> None:

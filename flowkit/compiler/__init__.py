@@ -10,9 +10,10 @@ from flowkit import graph, parser, project, source
 from flowkit.checker.kinds import StepKind
 from flowkit.checker.reports import Uses
 from flowkit.checker.scope import did_you_mean
+from flowkit.compiler.checking import Checking, FlowScope
 from flowkit.compiler.overrides import overlay
 from flowkit.compiler.session import MAX_DEPTH, Session
-from flowkit.compiler.steps import Checking, FlowScope, StepCheck
+from flowkit.compiler.steps import StepCheck
 from flowkit.compiler.texts import exprs_of, texts_of
 from flowkit.errors import FlowError, Place, Problem, Problems
 from flowkit.plan import Computed, ModelNames, Plan, PlannedStep
@@ -160,7 +161,9 @@ class _Compiler:
             return None
         if path in self.open:
             circle = " → ".join(self.session.shown(p) for p in [*self.open[self.open.index(path) :], path])
-            problems.error("flow-cycle", step.uses.place(), f"this flow uses itself: {circle}", "a flow cannot contain itself; use `repeat` for rounds")
+            problems.error(
+                "flow-cycle", step.uses.place(), f"this flow uses itself: {circle}", "a flow cannot contain itself; use `repeat` for rounds"
+            )
             return None
         if len(self.open) >= MAX_DEPTH:
             problems.error("flow-depth", step.uses.place(), f"sub-flows are nested deeper than {MAX_DEPTH}")
@@ -198,7 +201,11 @@ def _report_circle(circle: list[str], spec: FlowSpec, problems: Problems) -> Non
     step = spec.steps[circle[0]]
     path = " → ".join(circle)
     message = f"step {circle[0]!r} needs itself" if len(circle) == 2 else f"these steps wait for each other: {path}"
-    hint = "a step that improves its own answer is a `repeat`; there its last answer is `previous`" if len(circle) == 2 else "take one of the references or `needs` away, or make a `repeat` of it"
+    hint = (
+        "a step that improves its own answer is a `repeat`; there its last answer is `previous`"
+        if len(circle) == 2
+        else "take one of the references or `needs` away, or make a `repeat` of it"
+    )
     problems.error("cycle", step.key.place(), message, hint)
 
 
@@ -221,17 +228,26 @@ def _report_unused(flow: FlowScope, reads: dict[str, tuple[str, ...]], problems:
     spec, uses = flow.spec, flow.uses
     for name, key in spec.input_keys.items():
         if name not in uses.inputs:
-            problems.warning("unused-input", key.place(), f"input {name!r} is never read", "read it as {{ inputs." + name + " }}, or take it away")
+            problems.warning(
+                "unused-input", key.place(), f"input {name!r} is never read", "read it as {{ inputs." + name + " }}, or take it away"
+            )
     for value in spec.values.values():
         if value.name not in uses.values:
-            problems.warning("unused-value", value.key.place(), f"value {value.name!r} is never read", f"read it as values.{value.name}, or take it away")
+            problems.warning(
+                "unused-value", value.key.place(), f"value {value.name!r} is never read", f"read it as values.{value.name}, or take it away"
+            )
     for name, key in spec.type_keys.items():
         if name not in spec.used_types:
             problems.warning("unused-type", key.place(), f"type {name!r} is never used", "name it where a type stands, or take it away")
     read = {r for rs in reads.values() for r in rs} | uses.steps
     for step in spec.steps.values():
         if has_outputs and step.kind in {"chat", "flow"} and step.id not in read:
-            problems.warning("unread-step", step.key.place(), f"step {step.id!r} is paid for, but nothing reads its answer", "read it in another step or under `outputs`, or take it away")
+            problems.warning(
+                "unread-step",
+                step.key.place(),
+                f"step {step.id!r} is paid for, but nothing reads its answer",
+                "read it in another step or under `outputs`, or take it away",
+            )
 
 
 __all__ = ["Checked", "check"]

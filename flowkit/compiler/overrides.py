@@ -37,8 +37,8 @@ def _put(root: Node, text: str, problems: Problems) -> Node:
     shown = f"--set {path}"
     nothing = Scalar(None, written, "plain", argument, 1, len(path) + 2, 1, len(text) + 1)
     # A file that holds nothing is a mistake, a value that is null is not.
-    value = nothing if written.strip() in _NULLS else source.parse(written, path=Path(shown), shown=shown, problems=problems).root or nothing
-    return _Path(argument, names, problems).replaced(root, 0, value)
+    value = nothing if written.strip() in _NULLS else source.parse(written, path=Path(shown), shown=shown, problems=problems).root
+    return root if value is None else _Path(argument, names, problems).replaced(root, 0, value)
 
 
 class _Path:

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import nodes
 
 from flowkit import functions, project
-from flowkit.checker.statements import Included, included
+from flowkit.checker.included import Included, included
 from flowkit.checker.tree import steps_read
 from flowkit.errors import Problems
 from flowkit.plan import ModelNames
@@ -140,7 +140,7 @@ def _hint(text: str, problem: SyntaxProblem) -> str | None:
     before = text[: problem.start]
     if _ELSE_IF.search(text, max(before.rfind("{%"), 0), problem.end):
         return "write {% elif … %}"
-    if text.startswith("}", problem.start) and before.rfind("{{") > before.rfind("}}"):
+    if text.startswith("}", problem.start) and not text.startswith("}}", problem.start) and before.rfind("{{") > before.rfind("}}"):
         return "a value ends with two braces: }}"
     for sign, hint in _OTHER_SIGNS:
         # Jinja may see the mistake one sign later: in `a || b` it reads the second bar.

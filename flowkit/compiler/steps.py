@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from jinja2 import nodes
-
 from flowkit.chat import Shape
-from flowkit.checker.kinds import Condition, Facts, Function, Kind, StepKind, Steps
+from flowkit.checker.kinds import Condition, Facts, StepKind
 from flowkit.checker.narrowing import NOTHING
-from flowkit.checker.paths import causes_left
-from flowkit.checker.reports import Reports, Uses, sorts, spell
-from flowkit.checker.scope import Scope, Site, did_you_mean
-from flowkit.checker.statements import Texts
-from flowkit.checker.tree import key_of, spelled
-from flowkit.compiler.session import Session, expressions
-from flowkit.config import UnknownModel
-from flowkit.errors import ConfigError, Place
+from flowkit.checker.reports import sorts, spell
+from flowkit.checker.scope import did_you_mean
+from flowkit.compiler.checking import Checking, FlowScope, listed, place_of, required
 from flowkit.functions import LoadFailed
 from flowkit.plan import (
     CallWork,
     ChatWork,
     Computed,
-    Fixed,
     FlowWork,
-    ListValue,
     MapValue,
     Plan,
     PlannedCheck,
@@ -36,26 +26,18 @@ from flowkit.plan import (
     PlannedRepeat,
     PlannedStep,
     SetWork,
-    TextOf,
-    ValueOf,
     Work,
 )
 from flowkit.source import Scalar
-from flowkit.spec import Expr, Expression, FlowSpec, ListOf, Literal_, MapOf, RetrySpec, StepSpec, Text, TimeoutSpec
-from flowkit.spelling import nearest
+from flowkit.spec import Expression, ListOf, RetrySpec, StepSpec, Text, TimeoutSpec
 from flowkit.templates import to_json
 from flowkit.types import schemas
 from flowkit.types.algebra import (
     ANY,
     INTEGER,
     MESSAGES,
-    MISSING,
-    NULL,
     STRING,
     AnyType,
-    Const,
-    Enum,
-    Field,
     List,
     Null,
     Record,
@@ -64,226 +46,12 @@ from flowkit.types.algebra import (
     may_be_absent,
     members,
     nullable,
-    present,
     union,
     widen,
 )
 from flowkit.types.annotations import signature as signature_of
 from flowkit.types.fit import fits
 from flowkit.types.validators import Validator
-
-#: Names that templates always have.
-_FUNCTIONS = {name: Function(name) for name in ("range", "dict", "namespace")}
-#: Warned of once: a text that is nothing but a path probably wants braces.
-_ROOTS = ("inputs.", "steps.", "values.")
-
-
-@dataclass(slots=True)
-class FlowScope:
-    """What the steps of one file share."""
-
-    session: Session
-    spec: FlowSpec
-    uses: Uses
-    #: Steps that are known, by id; those above a step are complete when it is checked.
-    steps: dict[str, StepKind] = field(default_factory=dict)
-    _models: set[str] = field(default_factory=set)
-
-    def check_model(self, name: Scalar) -> None:
-        """Report a model that nobody defines."""
-        models = self.session.models
-        if models is None or name.text in self._models:
-            return
-        self._models.add(name.text)
-        try:
-            models.resolve(name.text, self.spec.models, {})
-        except UnknownModel as e:
-            if "/" not in name.text and not self.spec.models and not models.aliases:
-                # A bare name where no alias exists anywhere may be one that `-m` or another machine's flowkit.toml defines.
-                self.session.problems.warning("unknown-model", name.place(), e.message, e.hint)
-            else:
-                self.session.problems.error("unknown-model", name.place(), e.message, e.hint)
-        except ConfigError as e:
-            self.session.problems.error("model-settings", name.place(), str(e))
-
-    def names(self) -> Scope:
-        """Return the names that every text of the file sees."""
-        root = Scope()
-        for name, function in _FUNCTIONS.items():
-            root.bind(name, function, name)
-        values = Record(tuple(Field(v.name, v.type) for v in self.spec.values.values()), name="values")
-        root.bind("inputs", _given(self.spec.inputs), "inputs")
-        root.bind("values", values, "values")
-        root.bind("steps", Steps(), "steps")
-        return root
-
-
-def _given(inputs: Record) -> Record:
-    """Return the inputs as steps see them: a default stands in for what is left out."""
-    return replace(inputs, name="inputs")
-
-
-class Checking:
-    """Checks the texts and expressions of one step, or of the outputs, and makes them runnable."""
-
-    def __init__(self, flow: FlowScope, who: str, me: str | None) -> None:
-        self.flow = flow
-        self.session = flow.session
-        self.problems = flow.session.problems
-        self.me = me
-        self.who = who
-        self.path = flow.spec.path
-        self.scope = flow.names()
-        self.facts: Facts = NOTHING
-
-    def _texts(self, node: Scalar, text: str, *, expression: bool = True) -> Texts:
-        reports = Reports(self.problems, Site(text, node.place), self.who, self.flow.steps, expression)
-        return Texts(self.problems, reports, self.flow.steps, self.flow.uses, self.me, self.path, self.session.open)
-
-    # -- texts ---------------------------------------------------------------------------------------------
-
-    def text(self, text: Text, extra: Mapping[str, Kind] | None = None) -> TextOf:
-        """Check a template and return it to be rendered."""
-        tree = self.session.tree(text)
-        if tree is not None:
-            self._texts(text.node, text.value, expression=False).text(tree, self._with(extra), self.facts)
-        bare = text.value.strip()
-        if bare.startswith(_ROOTS) and bare.replace(".", "").replace("_", "").isalnum() and self._exists(bare):
-            self.problems.warning(
-                "bare-reference",
-                text.node.place(),
-                f"this text is the words {bare!r}, not the value",
-                f'to insert the value write "{{{{ {bare} }}}}"',
-            )
-        return TextOf(self.session.templates.text(text.value, self.path), text.node)
-
-    def _exists(self, path: str) -> bool:
-        root, _, rest = path.partition(".")
-        name = rest.split(".")[0]
-        if root == "steps":
-            return name in self.flow.steps
-        known = self.flow.spec.inputs.names() if root == "inputs" else list(self.flow.spec.values)
-        return name in known
-
-    def _with(self, extra: Mapping[str, Kind] | None) -> Scope:
-        scope = self.scope.inner()
-        for name, kind in (extra or {}).items():
-            scope.bind(name, kind)
-        return scope
-
-    # -- expressions ---------------------------------------------------------------------------------------
-
-    def type_of(self, expr: Expr, extra: Mapping[str, Kind] | None = None) -> Type:
-        """Return the type of a value of an expression key."""
-        match expr:
-            case Expression():
-                tree = self.session.expression(expr)
-                return ANY if tree is None else self._texts(expr.node, expr.text).expression(tree, self._with(extra), self.facts)
-            case Literal_():
-                return NULL if expr.value is None else Const(expr.value)
-            case ListOf():
-                items = [self.type_of(i, extra) for i in expr.items]
-                return List(union(*items)) if items else List(ANY)
-        return Record(tuple(Field(name, self.type_of(item, extra)) for name, item in expr.items.items()))
-
-    def condition(self, expr: Expr, extra: Mapping[str, Kind] | None = None) -> tuple[Facts, Facts, Condition | None]:
-        """Check a condition; return what holds where it is true, what where it is false, and the condition itself."""
-        if not isinstance(expr, Expression):
-            self.type_of(expr, extra)
-            return self.facts, NOTHING, None
-        tree = self.session.expression(expr)
-        if tree is None:
-            return self.facts, NOTHING, None
-        scope = self._with(extra)
-        texts = self._texts(expr.node, expr.text)
-        true, false, _ = texts.condition(tree, scope, self.facts)
-        words = {}
-        for compared in [tree, *tree.find_all(nodes.Compare)]:
-            if isinstance(compared, nodes.Compare) and (key := key_of(compared.expr, scope)) is not None:
-                type_ = texts.quietly(compared.expr, scope, true)
-                if isinstance(type_, Enum):
-                    words[key] = frozenset(type_.words)
-        return true, false - self.facts, Condition(tree, scope, words)
-
-    def computed(self, expr: Expr) -> Computed:
-        """Return an expression to be evaluated."""
-        match expr:
-            case Expression():
-                return ValueOf(self.session.templates.value(expr.text, self.path), expr.node)
-            case Literal_():
-                return Fixed(expr.value)
-            case ListOf():
-                return ListValue(tuple(self.computed(i) for i in expr.items))
-        return MapValue({name: self.computed(item) for name, item in expr.items.items()})
-
-    def handled(self, expr: Expr, type_: Type) -> None:
-        """Report an expression that is nothing but the answer of a step that may be skipped."""
-        for e in expressions(expr):
-            tree = self.session.expression(e)
-            if isinstance(tree, (nodes.Getattr, nodes.Getitem)) and _root(tree) == "steps":
-                texts = self._texts(e.node, e.text)
-                own = texts.quietly(tree, self.scope, self.facts)
-                step = self.flow.steps.get(_step_of(tree) or "")
-                if step is not None and causes_left(step, self.facts) and not isinstance(own, AnyType):
-                    texts.need(tree, self.scope, self.facts)
-
-    def fit(self, expr: Expr, source: Type, target: Type, what: str, place: Place) -> None:
-        """Report that a value does not fit what takes it."""
-        if isinstance(expr, MapOf) and isinstance(target, Record) and isinstance(source, Record):
-            self._fit_fields(expr, source, target, what)
-            return
-        reason = fits(source, target)
-        if reason is not None and not self._absence(expr, source, target):
-            self.problems.error("type-mismatch", place, f"{what}: {reason}")
-
-    def _absence(self, expr: Expr, source: Type, target: Type) -> bool:
-        """Report an expression that fits but for its absence, where that comes from."""
-        if not isinstance(expr, Expression) or not may_be_absent(source) or source == NULL or fits(present(source), target) is not None:
-            return False
-        tree = self.session.expression(expr)
-        if tree is None or isinstance(tree, nodes.Const):
-            return False
-        return self._texts(expr.node, expr.text).need(tree, self.scope, self.facts) is not None
-
-    def _fit_fields(self, expr: MapOf, source: Record, target: Record, what: str) -> None:
-        for name, item in expr.items.items():
-            field_ = target.get(name)
-            given = source.get(name)
-            if field_ is None:
-                self.problems.error(
-                    "unknown-argument", expr.keys[name].place(), f"{what} takes no {name!r}", did_you_mean(name, target.names(), "it takes")
-                )
-                continue
-            held = given.type if given else ANY
-            wanted = nullable(field_.type) if not _required(field_) else field_.type
-            reason = fits(held, wanted)
-            if reason is not None and not self._absence(item, held, wanted):
-                # Said without the absence that the field would take too.
-                reason = fits(held, field_.type if isinstance(held, Const) else wanted) or reason
-                self.problems.error("type-mismatch", _place_of(item), f"{name!r} of {what}: {reason}")
-        strange = [name for name in expr.items if target.get(name) is None]
-        # A misspelt name is one mistake: what it was meant for is not missing too.
-        missing = [f.name for f in target.fields if _required(f) and f.name not in expr.items and not nearest(f.name, strange)]
-        if missing:
-            self.problems.error("missing-argument", _place_of(expr), f"{what} needs {_listed(missing)}")
-
-
-def _root(node: nodes.Node) -> str:
-    while isinstance(node, (nodes.Getattr, nodes.Getitem)):
-        node = node.node
-    return node.name if isinstance(node, nodes.Name) else ""
-
-
-def _step_of(node: nodes.Node) -> str | None:
-    return spelled(node).split(".")[1] if "." in spelled(node) else None
-
-
-def _place_of(expr: Expr) -> Place:
-    return expr.node.place()
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(map(repr, names))
 
 
 class StepCheck(Checking):
@@ -370,7 +138,7 @@ class StepCheck(Checking):
         if not isinstance(expr, ListOf) and isinstance(expr, Expression):
             tree = self.session.expression(expr)
             if tree is not None and may_be_absent(type_):
-                type_ = self._texts(expr.node, expr.text).need(tree, self.scope, self.facts)
+                type_ = self.texts_of(expr.node, expr.text).need(tree, self.scope, self.facts)
         kinds = sorts(type_)
         if kinds and kinds != {"list"}:
             hint = (
@@ -381,7 +149,7 @@ class StepCheck(Checking):
                 else None
             )
             shown = expr.text if isinstance(expr, Expression) else "this"
-            self.problems.error("not-a-list", _place_of(expr), f"`foreach` needs a list, but '{shown}' is {spell(type_)}", hint)
+            self.problems.error("not-a-list", place_of(expr), f"`foreach` needs a list, but '{shown}' is {spell(type_)}", hint)
         elif kinds:
             item = widen(union(*(m.item for m in members(type_) if isinstance(m, List))))
         self.item = item
@@ -495,8 +263,8 @@ class StepCheck(Checking):
             if may_be_absent(type_) and isinstance(message.history, Expression):
                 tree = self.session.expression(message.history)
                 if tree is not None:
-                    type_ = self._texts(message.history.node, message.history.text).need(tree, self.scope, self.facts)
-            self.fit(message.history, type_, MESSAGES, "`history`", _place_of(message.history))
+                    type_ = self.texts_of(message.history.node, message.history.text).need(tree, self.scope, self.facts)
+            self.fit(message.history, type_, MESSAGES, "`history`", place_of(message.history))
             return PlannedMessage("history", history=self.computed(message.history))
         parts = tuple(PlannedPart(p.kind, {name: self.text(t) for name, t in p.values.items()}) for p in message.parts)
         return PlannedMessage(message.role, self.text(message.text) if message.text is not None else None, parts)
@@ -536,13 +304,13 @@ class StepCheck(Checking):
     def _with_of(self, target: Record, what: str, *, check: bool) -> Computed:
         step = self.step
         if step.with_ is None:
-            missing = [f.name for f in target.fields if _required(f)]
+            missing = [f.name for f in target.fields if required(f)]
             if missing and check:
-                self.problems.error("missing-argument", step.key.place(), f"{what} needs {_listed(missing)}", "give it under `with:`")
+                self.problems.error("missing-argument", step.key.place(), f"{what} needs {listed(missing)}", "give it under `with:`")
             return MapValue({})
         type_ = self.type_of(step.with_)
         if check:
-            self.fit(step.with_, type_, target, what, _place_of(step.with_))
+            self.fit(step.with_, type_, target, what, place_of(step.with_))
         return self.computed(step.with_)
 
     def _call(self) -> tuple[Work | None, Type]:
@@ -562,7 +330,7 @@ class StepCheck(Checking):
             return None, step.output or ANY
         signature = signature_of(function)
         if signature.positional_only:
-            message = f"function {step.call.text!r} takes {_listed(list(signature.positional_only))} by position only, but `with` gives arguments by name"
+            message = f"function {step.call.text!r} takes {listed(list(signature.positional_only))} by position only, but `with` gives arguments by name"
             self.problems.error(
                 "positional-only", step.call.place(), message, "take the / out of its arguments, or wrap it in a function of your own"
             )
@@ -582,12 +350,8 @@ class StepCheck(Checking):
             self.handled(step.set, inferred)
             type_ = widen(inferred)
             return SetWork(self.computed(step.set)), ANY if isinstance(type_, Null) else type_
-        self.fit(step.set, inferred, step.output, f"the output of step {step.id!r}", _place_of(step.set))
+        self.fit(step.set, inferred, step.output, f"the output of step {step.id!r}", place_of(step.set))
         return SetWork(self.computed(step.set)), step.output
-
-
-def _required(field_: Field) -> bool:
-    return not field_.optional and field_.default is MISSING
 
 
 def _over(own: Any, default: Any, empty: Any) -> Any:

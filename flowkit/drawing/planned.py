@@ -22,8 +22,7 @@ def sketch(plan: Plan) -> Sketch:
         read = {id_ for tree in trees for id_ in steps_read(tree)}
         if any(name.name == "inputs" for tree in trees for name in _names(tree)):
             arrows.append(Arrow(INPUTS, step.id))
-        for id_ in step.waits:
-            arrows.append(Arrow(id_, step.id, _style(plan.steps[id_]) if id_ in read or included else "needs"))
+        arrows += [Arrow(id_, step.id, _style(plan.steps[id_]) if id_ in read or included else "needs") for id_ in step.waits]
     outputs = read_by_outputs(plan)
     arrows += [Arrow(id_, OUTPUTS, _style(plan.steps[id_])) for id_ in outputs]
     if plan.outputs is not None and any(_reads_inputs(value) for value in expressions(plan.outputs)) and not outputs:

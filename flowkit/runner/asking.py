@@ -13,7 +13,7 @@ from flowkit.config import Resolved
 from flowkit.errors import ModelError, OutputError, RenderError
 from flowkit.plan import ChatWork, Plan, PlannedCheck, PlannedMessage, PlannedPart, PlannedStep, TextOf
 from flowkit.retry import Policy
-from flowkit.runner.services import ATTEMPT_TIMEOUT, TOTAL_TIMEOUT
+from flowkit.runner.services import ATTEMPT_TIMEOUT
 from flowkit.runner.turn import Turn
 from flowkit.types.validators import FieldError, Invalid
 from flowkit.wire.reply import usable
@@ -70,7 +70,7 @@ async def ask(plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: 
     models = work.models or ("",)
     for at, name in enumerate(models):
         try:
-            return await _ask(plan, step, work, turn, names, messages, name)
+            return await _ask(plan, step, work, turn, names, messages=messages, model=name)
         except (ModelError, OutputError) as e:
             if at + 1 == len(models) or turn.shown:
                 raise
@@ -79,7 +79,7 @@ async def ask(plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: 
 
 
 async def _ask(
-    plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: Mapping[str, Any], messages: tuple[Message, ...], model: str
+    plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: Mapping[str, Any], *, messages: tuple[Message, ...], model: str
 ) -> Any:
     services = turn.services
     resolved = services.models(model, plan)
@@ -88,7 +88,9 @@ async def _ask(
     turn.model = endpoint.name
     policy = _policy(work, simulated=services.simulated)
     attempt_timeout = work.timeout.attempt or resolved.timeout or ATTEMPT_TIMEOUT
-    deadline = asyncio.get_running_loop().time() + (work.timeout.total or TOTAL_TIMEOUT)
+    # Without a word of the author only attempts are bounded: how long a call waits for its turn is no fault of the server.
+    total = work.timeout.total
+    deadline = None if total is None else asyncio.get_running_loop().time() + total
     request = ChatRequest(endpoint.model, messages, _params(resolved, work), shape, None, services.stream, turn.path, turn.item)
     again = REASKS if "invalid_output" in policy.on else 0
     before = len(turn.attempts)

@@ -14,8 +14,6 @@ from flowkit.plan import Plan
 GRACE = 10.0
 #: Seconds for one attempt where neither flow nor configuration says so; reasoning models take minutes.
 ATTEMPT_TIMEOUT = 300.0
-#: Seconds for all attempts of one answer where the flow does not say so.
-TOTAL_TIMEOUT = 900.0
 
 
 @dataclass(frozen=True, slots=True)

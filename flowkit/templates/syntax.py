@@ -110,7 +110,14 @@ def _problem(error: TemplateSyntaxError, source: str, parser: _Parser | None) ->
     unknown = re.match(r"Encountered unknown tag '(\w+)'\.", message)
     if unknown:
         tag = unknown[1]
-        what = f"{{% {tag} %}} closes nothing here" if tag.startswith("end") else f"{{% {tag} %}} is no tag of templates"
+        lost = tag in {"else", "elif"}
+        what = (
+            f"{{% {tag} %}} belongs to no {{% if %}} here"
+            if lost
+            else f"{{% {tag} %}} closes nothing here"
+            if tag.startswith("end")
+            else f"{{% {tag} %}} is no tag of templates"
+        )
         return SyntaxProblem(what, start, start + len(tag))
     message = message.rstrip(".").replace("statement block", "block")
     return SyntaxProblem(message[:1].lower() + message[1:], start, _end(source, start))
