@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from calling import FAST, KEY, ONCE, SHAPE, Asked, ask, endpoint, question, run
 from fault_server import DONE, Exchange, FaultServer, answering, chunk, completion, error, reset, silent, streaming, well
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flowkit.chat import ChatRequest
 from flowkit.client import Client
@@ -292,3 +294,20 @@ def test_a_million_small_pieces_take_linear_time() -> None:
     assert asked.completion is not None
     assert len(asked.completion.text) == 50_000
     assert time.perf_counter() - started < 10
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([chunk("a"), DONE, completion(), b"data: ", b"\n\n"])), max_size=8),
+    st.sampled_from([200, 201, 204, 302, 400, 404, 429, 500, 999]),
+    st.dictionaries(
+        st.sampled_from(["content-type", "content-encoding", "retry-after", "location", "x-ratelimit-remaining-requests"]),
+        st.one_of(st.text(max_size=10), st.sampled_from(["gzip", "deflate", "text/event-stream", "9" * 30])),
+    ),
+    st.booleans(),
+)
+@settings(deadline=1000)
+def test_any_answer_gives_a_completion_or_a_model_error(pieces: list[bytes], status: int, headers: dict[str, str], stream: bool) -> None:
+    """Within a second, and all that it says can be written."""
+    asked = respond(Response(status, headers, pieces), request=question(stream=stream), policy=ONCE)
+    assert (asked.completion is None) != (asked.error is None)
+    (repr(asked.completion) + str(asked.error) + repr(asked.attempts)).encode()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
+import sys
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 import xml.etree.ElementTree as ET
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from command_line import HELLO, ONE, call, child, write
@@ -117,9 +119,6 @@ def test_a_new_project_checks_and_runs_at_once(tmp_path, monkeypatch):
 
 
 def _env():
-    import os
-    import sys
-
     return {**os.environ, "PYTHON": sys.executable}
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -338,21 +341,14 @@ def test_a_terminal_obeys_nothing_that_a_model_wrote(tmp_path):
     """On a terminal control characters become visible; in a pipe the text is the text."""
     path = write(tmp_path, one=ONE)
     (tmp_path / "replies.yaml").write_text('say: "\\e[31mred\\e]0;title\\a"\n')
-    line = f"flowkit run {path} -i word=x --simulate {tmp_path}/replies.yaml -q"
+    line = f"flowkit run {path} -i word=x --simulate {tmp_path}/replies.yaml"
     code = "import sys; from flowkit.main import cli; cli.main(sys.argv[1:])"
-    import pty
-    import sys
-
-    for more in ("", " --stream"):
+    for more, quiet in (("", ""), (" --stream", ""), (" --stream -q", " -q")):
         shown = bytearray()
         args = [sys.executable, "-c", code, *(line + more).split()[1:]]
         pid, terminal = pty.fork()
         if pid == 0:
-            import os
-
             os.execvpe(args[0], args, environment(TERM="xterm"))
-        import os
-
         try:
             while data := os.read(terminal, 4096):
                 shown += data
@@ -361,6 +357,7 @@ def test_a_terminal_obeys_nothing_that_a_model_wrote(tmp_path):
         os.waitpid(pid, 0)
         os.close(terminal)
         assert "␛[31mred␛]0;title␇" in shown.decode()
+        assert ("simulated" in shown.decode()) == (quiet == "")
         assert b"\x1b]0" not in shown
-    piped = subprocess.run([sys.executable, "-c", code, *line.split()[1:]], capture_output=True, text=True, env=environment(), check=True)
+    piped = subprocess.run([sys.executable, "-c", code, *line.split()[1:], "-q"], capture_output=True, text=True, env=environment(), check=True)
     assert piped.stdout == "\x1b[31mred\x1b]0;title\x07\n"

@@ -147,11 +147,14 @@ STREAMS: dict[str, tuple[bytes, str | tuple[str, bool]]] = {
         "Hello",
     ),
     "12 role repeated": (events(*(delta(role="assistant", content=c) for c in "Hello"), delta("stop", role="assistant")), "Hello"),
-    "15 line separators": (events('{"choices":[{"delta":{"content":"a\u2028b\u0085c\x0bd"}}]}'.encode(), delta("stop")), "a\u2028b\u0085c\x0bd"),
+    "15 line separators": (events('{"choices":[{"delta":{"content":"a\u2028b\u0085c"}}]}'.encode(), delta("stop")), "a\u2028b\u0085c"),
     "18 finish but no done": (NO_DONE, "Hello"),
     "21 cut within an event": (HI[: HI.index(b'"lo"')], ("stream_truncated", True)),
     "24 error in a choice": (
-        events(delta(content="Hel"), {"error": {"code": 502, "message": "boom"}, "choices": [{"delta": {"content": ""}, "finish_reason": "error"}]}),
+        events(
+            delta(content="Hel"),
+            {"error": {"code": 502, "message": "boom"}, "choices": [{"delta": {"content": ""}, "finish_reason": "error"}]},
+        ),
         ("provider_error", True),
     ),
     "27 error field": (events(delta(content="Hel"), done=False) + b'error: {"code":500,"message":"boom"}\n\n', ("provider_error", True)),
@@ -168,7 +171,10 @@ STREAMS: dict[str, tuple[bytes, str | tuple[str, bool]]] = {
     "45 chunk is null": (events(b"null"), ("bad_response", True)),
     "45 choice is a string": (events({"choices": ["x"]}), ("bad_response", True)),
     "45 delta is a string": (events({"choices": [{"delta": "x"}]}), ("bad_response", True)),
-    "48 filter without delta": (events(delta(content="Hello"), {"choices": [{"index": 0, "content_filter_offsets": {}}]}, delta("stop")), "Hello"),
+    "48 filter without delta": (
+        events(delta(content="Hello"), {"choices": [{"index": 0, "content_filter_offsets": {}}]}, delta("stop")),
+        "Hello",
+    ),
     "51 done twice": (HI + b"data: [DONE]\n\n", "Hello"),
     "51 blank lines at the end": (HI + b"\n\n\n", "Hello"),
     "54 tool call without index": (events(call(id="a", function={"name": "f", "arguments": "{}"}), delta("stop")), ""),
@@ -193,8 +199,14 @@ def test_stream_of_our_own(data: bytes, expected: str | tuple[str, bool], how: s
 #: Bodies with status 200.
 BODIES: dict[str, tuple[bytes, str | tuple[str, bool]]] = {
     "03 usage null": (whole().replace(b'"choices"', b'"usage": null, "choices"'), "Hello"),
-    "06 text beside tool calls": (whole(message={"content": "Hello", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": ""}}]}), "Hello"),
-    "06 legacy call": (whole(message={"content": None, "function_call": {"name": "f", "arguments": "{}"}}, finish_reason="function_call"), ""),
+    "06 text beside tool calls": (
+        whole(message={"content": "Hello", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": ""}}]}),
+        "Hello",
+    ),
+    "06 legacy call": (
+        whole(message={"content": None, "function_call": {"name": "f", "arguments": "{}"}}, finish_reason="function_call"),
+        "",
+    ),
     "09 thoughts in the text": (whole(message={"content": "<think>hm</think>\n\nHello"}), "Hello"),
     "12 no id, no model": (b'{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]}', "Hello"),
     "15 finish empty": (whole(finish_reason=""), "Hello"),
@@ -252,7 +264,12 @@ def test_answer_cut_at_the_limit_fails_a_typed_step() -> None:
 
 #: Refusals by status: body, kind, whether it is tried again.
 REFUSALS: dict[str, tuple[int, bytes, str, bool]] = {
-    "90 bad request": (400, b'{"error":{"message":"Unknown parameter: \'foo\'","param":"foo","code":"unknown_parameter"}}', "bad_request", False),
+    "90 bad request": (
+        400,
+        b'{"error":{"message":"Unknown parameter: \'foo\'","param":"foo","code":"unknown_parameter"}}',
+        "bad_request",
+        False,
+    ),
     "90 no body": (400, b"", "bad_request", False),
     "93 no credit": (402, b'{"error":{"message":"Insufficient Balance","code":"invalid_request_error"}}', "quota", False),
     "96 wrong address": (404, b"<html>404 Not Found</html>", "not_found", False),
@@ -262,8 +279,18 @@ REFUSALS: dict[str, tuple[int, bytes, str, bool]] = {
     "a8 gateway": (504, b"", "server", True),
     "b1 overloaded": (503, b'{"error":{"message":"The engine is currently overloaded","type":"server_is_overloaded"}}', "server", True),
     "b4 not UTF-8": (500, b"\xff\xfe\x00boom", "server", True),
-    "b4 list": (400, b'[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]', "auth", False),
-    "b6 filter": (400, b'{"error":{"code":"content_filter","message":"x","innererror":{"code":"ResponsibleAIPolicyViolation"}}}', "content_filter", False),
+    "b4 list": (
+        400,
+        b'[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]',
+        "auth",
+        False,
+    ),
+    "b6 filter": (
+        400,
+        b'{"error":{"code":"content_filter","message":"x","innererror":{"code":"ResponsibleAIPolicyViolation"}}}',
+        "content_filter",
+        False,
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""What compatible servers do otherwise, line by line."""
+"""What compatible servers do otherwise, line by line of the list of tolerances."""
 
 from __future__ import annotations
 
@@ -12,6 +12,86 @@ from hypothesis import strategies as st
 from reading import body, call, cut, delta, events, read, stream
 
 from flowkit.errors import ModelError
+
+H = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]}
+WHOLE = json.dumps(H).encode()
+STOP = delta("stop")
+HEL, LO = delta(content="Hel"), delta(content="lo")
+PLAIN = events(HEL, LO, STOP)
+USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def said(**message: Any) -> bytes:
+    return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+
+
+def reason(*found: Any) -> bytes:
+    return events(HEL, LO, {"choices": [{"index": 0, "delta": {}, **({"finish_reason": found[0]} if found else {})}]})
+
+
+#: The tolerance list, one row a line: answers that all say "Hello".
+LINES: dict[str, list[bytes]] = {
+    "usage, id, created, object, system_fingerprint missing": [WHOLE, PLAIN],
+    "empty choices in any chunk": [events({"choices": []}, HEL, {"choices": []}, LO, {"choices": []}, STOP, {"choices": []})],
+    "choice without delta, delta null": [events({"choices": [{"index": 0}]}, HEL, {"choices": [{"index": 0, "delta": None}]}, LO, STOP)],
+    "role missing, null or repeated": [
+        events(*(delta(role=role, content=c) for c, role in zip("Hello", ["assistant", None, "", "assistant", None], strict=True)), STOP),
+        said(content="Hello", role=None),
+    ],
+    "content null or absent": [events(delta(content=None), delta(), HEL, delta(content=None), LO, STOP)],
+    "content a list of parts": [events(delta(content=[{"type": "text", "text": "Hello"}]), STOP), said(content=["Hel", {"text": "lo"}])],
+    "tool_calls null": [events(delta(content="Hello", tool_calls=None), STOP), said(content="Hello", tool_calls=None)],
+    "index missing, of a choice": [PLAIN.replace(b'"index": 0, ', b""), WHOLE.replace(b'"index": 0, ', b"")],
+    "finish_reason absent, null, empty, the word null, unknown": [reason(), reason(None), reason(""), reason("null"), reason("bananas")],
+    "last token and finish in one chunk": [events(HEL, delta("stop", content="lo"))],
+    "text after finish_reason": [events(delta("stop", content="Hel"), LO)],
+    "one single chunk": [events(delta("stop", role="assistant", content="Hello"), done=False)],
+    "no [DONE]": [events(HEL, LO, STOP, done=False), events(HEL, LO, STOP, done=False).rstrip()],
+    "data after [DONE]": [PLAIN + b"data: {broken\n\n", PLAIN + events(LO)],
+    "usage in every chunk, in the finish chunk, in one more, null": [
+        events(HEL | {"usage": {"prompt_tokens": 1}}, LO | {"usage": USAGE}, STOP | {"usage": USAGE}),
+        events(HEL, LO, STOP | {"usage": USAGE}),
+        events(HEL, LO, STOP, {"choices": [], "usage": USAGE}),
+        events(HEL | {"usage": None}, LO, STOP | {"usage": None}),
+    ],
+    "ids differ": [events(HEL | {"id": "1"}, LO | {"id": "2"}, STOP | {"id": None})],
+    "reasoning_content, reasoning, <think>": [
+        events(delta(reasoning_content="hm"), delta(reasoning="hm"), delta(content="<think>hm</think>Hello"), STOP),
+        said(content="<think>hm</think>Hello", reasoning="hm"),
+    ],
+    "unknown keys everywhere": [
+        events(HEL | {"x": [1]}, delta(content="lo", y={"z": None}), STOP | {"timings": {}, "x_groq": 3, "provider": "p"}),
+        json.dumps(H | {"x": {}, "service_tier": 3, "prompt_filter_results": [None]}).encode(),
+    ],
+    "CRLF, CR": [PLAIN.replace(b"\n", b"\r\n"), PLAIN.replace(b"\n", b"\r")],
+    "no space after the colon": [PLAIN.replace(b"data: ", b"data:")],
+    "comments": [b":\n\n" + PLAIN.replace(b"data: ", b": OPENROUTER PROCESSING\n\ndata: ")],
+    "empty data": [b"data\n\ndata:\n\ndata: \n\n" + PLAIN],
+    "event lines": [b"event: ping\n\n" + PLAIN.replace(b"data: ", b"event: message\nid: 1\nretry: 5\ndata: ")],
+    "BOM at the start": [b"\xef\xbb\xbf" + PLAIN, b"\xef\xbb\xbf" + WHOLE],
+    "blank lines before a body": [b"\n\n \r\n" * 9 + WHOLE, b"\n\n" + PLAIN],
+    "very large integers and numbers that are none": [
+        PLAIN.replace(b'{"choices"', b'{"created": 1%s, "x": 1e999, "y": NaN, "choices"' % (b"0" * 400)),
+        WHOLE.replace(b'{"choices"', b'{"created": 1%s, "x": -1e999, "y": Infinity, "choices"' % (b"0" * 400)),
+    ],
+    "lone surrogates": [
+        PLAIN.replace(b'{"choices"', b'{"id": "\\ud800", "model": "\\udfff", "choices"'),
+        WHOLE.replace(b'{"choices"', b'{"id": "\\ud800", "choices"'),
+    ],
+}
+
+
+@pytest.mark.parametrize("how", ["whole", "bytes"])
+@pytest.mark.parametrize("line", LINES)
+def test_line_of_the_tolerance_list(line: str, how: str) -> None:
+    """JSON for a stream, a stream for JSON, whatever the content type says: the text is the same, however it is cut."""
+    for answer in LINES[line]:
+        for asked in (False, True):
+            for media in ("application/json", "text/event-stream", "text/plain", ""):
+                done, shown = read(cut(answer, how), stream=asked, content_type=media)
+                assert done.text == "Hello" == "".join(shown)
+                repr(done).encode()
 
 
 def test_nothing_around_the_choices_is_needed() -> None:

@@ -8,6 +8,7 @@ import platform
 import socket
 import ssl
 import sys
+import textwrap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -169,7 +170,8 @@ def _why(error: Exception) -> str:
 def _text(said: Findings, *, offline: bool) -> str:
     bold, red, end = ("\x1b[1m", "\x1b[1;31m", "\x1b[0m") if screen.color(sys.stdout) else ("", "", "")
     lines = [f"{bold}versions{end}", *_columns(list(said.facts.items()))]
-    lines.append(f"  libraries  {', '.join(f'{name} {version}' for name, version in said.libraries.items())}")
+    libraries = ", ".join(f"{name} {version}" for name, version in said.libraries.items())
+    lines.append(textwrap.fill(libraries, 100, initial_indent="  libraries  ", subsequent_indent=" " * 13, break_on_hyphens=False))
     config_file = said.found.config.name if said.found.config else "none (flowkit.toml would stand in the root)"
     lines += ["", f"{bold}project{end}", f"  root    {said.found.root}", f"  config  {config_file}"]
     lines += ["", f"{bold}configuration{end}"]

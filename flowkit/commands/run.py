@@ -72,7 +72,7 @@ def command(
     try:
         opened = opening.open(simulate=simulate)
         values = opening.values(opened.plan, "flowkit run {}")
-        showing = _Showing(opened, events=events, stream=stream, quiet=quiet)
+        showing = _Showing(opened, simulated=simulate is not None, events=events, stream=stream, quiet=quiet)
         started = opened.start(values, emit=showing.emit, stream=stream)
     except (FlowError, InputError, ConfigError) as error:
         if as_json:
@@ -97,7 +97,7 @@ def _exclude(**chosen: bool) -> None:
 class _Showing(AbstractContextManager["_Showing"]):
     """What is shown while the run goes on: progress on stderr, and on stdout events or texts if they are wanted."""
 
-    def __init__(self, flow: Flow, *, events: bool, stream: bool, quiet: bool) -> None:
+    def __init__(self, flow: Flow, *, simulated: bool, events: bool, stream: bool, quiet: bool) -> None:
         self.stdout = Sink(sys.stdout)
         self._stack = ExitStack()
         self._readers: list[Emit] = []
@@ -114,6 +114,8 @@ class _Showing(AbstractContextManager["_Showing"]):
         shared = (events or stream) and screen.terminal(sys.stdout)
         if not quiet and not shared:
             self._view = _view()
+        elif not quiet and stream and simulated:
+            screen.say("simulated: no model is asked")
 
     def emit(self, event: Event) -> None:
         """Hand an event to all that show it."""
