@@ -124,7 +124,7 @@ def read_bytes(path: Path, limit: int = LARGEST_FILE) -> bytes:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise PathRefused("not-a-file", f"{path.name!r} is not a regular file", "name a file")
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         try:
             data = file.read(limit + 1)
         except OSError as error:

@@ -114,7 +114,7 @@ def replies_of(data: Mapping[str, Any]) -> Replies:
         where = "".join(f"[{step!r}]" for step in path)
         raise ValueError(f"replies{where}: {message}" + (f" ({hint})" if hint else ""))
 
-    reader = _Reader(complain, lambda path: None)
+    reader = _Reader(complain, lambda _path: None)
     return Replies({step: reader.script((step,), each) for step, each in data.items()}, dict.fromkeys(data))
 
 

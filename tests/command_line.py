@@ -59,7 +59,12 @@ def environment(**more: str) -> dict[str, str]:
 def child(*args: str, env: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[str]:
     """Start a command line as a process of its own, which hears SIGINT whoever started the tests."""
     return subprocess.Popen(
-        [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from flowkit.main import main; main()", *args],
+        [
+            sys.executable,
+            "-c",
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from flowkit.main import main; main()",
+            *args,
+        ],
         stdout=more.pop("stdout", subprocess.PIPE),
         stderr=more.pop("stderr", subprocess.PIPE),
         text=True,

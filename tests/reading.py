@@ -11,7 +11,7 @@ from flowkit.wire.reply import Reader
 
 
 def read(pieces: list[bytes], *, stream: bool = True, content_type: str = "text/event-stream") -> tuple[Completion, list[str]]:
-    reader = Reader(stream, content_type)
+    reader = Reader(stream=stream, content_type=content_type)
     shown: list[str] = []
     for piece in pieces:
         shown += reader.feed(piece)

@@ -96,7 +96,7 @@ def watch(flow: Flow, /, **inputs: Any) -> list[Event]:
 async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
     """Wait for what a server of ours has seen."""
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - what is counted lies outside of any event
+        while not holds():
             await asyncio.sleep(0.002)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calling import KEY, SHAPE, Asked, ask, endpoint
+from calling import FAST, KEY, SHAPE, Asked, ask, endpoint
 
 from flowkit.chat import ChatRequest, Message
 from flowkit.client import Client
@@ -72,7 +72,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(10)
 
 
-def said(server: str, words: str, *, policy: Policy = Policy(attempts=3, initial=0.01), **fields: Any) -> Asked:
+def said(server: str, words: str, *, policy: Policy = FAST, **fields: Any) -> Asked:
     async def main() -> Asked:
         async with Client() as client:
             request = ChatRequest("gpt-4o", (Message("user", words),), **fields)

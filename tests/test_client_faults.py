@@ -426,7 +426,7 @@ def test_a16_a17_stopped(extra: dict[str, Any], kind: str) -> None:
     assert len(server.requests) == 1
     assert asked.kinds == [kind]
     assert asked.completion is not None
-    with pytest.raises(Exception, match="cut at the token limit|content filter|refused") as caught:
+    with pytest.raises(Exception, match=r"cut at the token limit|content filter|refused") as caught:
         usable(asked.completion, typed=True)
     assert caught.value.kind == kind  # type: ignore[attr-defined]
 

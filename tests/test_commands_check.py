@@ -49,7 +49,13 @@ def test_all_flows_below_a_folder_are_found_but_not_in_foreign_ones(project):
     assert document["files"] == 2
     assert [problem["path"] for problem in document["problems"]] == ["a/bad.flow.yaml", "b/c/bad.flow.yaml"]
     first = document["problems"][0]
-    assert (first["line"], first["column"], first["end_column"], first["severity"], first["hint"]) == (6, 32, 36, "error", "did you mean 'word'?")
+    assert (first["line"], first["column"], first["end_column"], first["severity"], first["hint"]) == (
+        6,
+        32,
+        36,
+        "error",
+        "did you mean 'word'?",
+    )
 
 
 def test_warnings_fail_only_when_strict(project):

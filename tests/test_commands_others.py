@@ -113,7 +113,9 @@ def test_a_new_project_checks_and_runs_at_once(tmp_path, monkeypatch):
     assert "wrote my project/flowkit.toml" in done.stderr
     simulated = done.stdout.splitlines()[0]
     assert call("check", "my project", "--strict").exit_code == 0
-    ran = subprocess.run(["sh", "-c", f'flowkit() {{ "$PYTHON" -m flowkit "$@"; }}; {simulated} -q'], env=_env(), capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        ["sh", "-c", f'flowkit() {{ "$PYTHON" -m flowkit "$@"; }}; {simulated} -q'], env=_env(), capture_output=True, text=True, check=True
+    )
     assert json.loads(ran.stdout)["greeting"] == "Hello Ada, how good to see you!"
     assert json.loads((tmp_path / "my project" / "flow.schema.json").read_text()) == schema()
 

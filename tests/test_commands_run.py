@@ -108,7 +108,9 @@ def test_inputs_from_stdin_that_are_no_mapping_are_refused(hello, text, said):
 
 
 def test_all_missing_inputs_are_named_with_their_types_and_an_example(tmp_path):
-    path = write(tmp_path, many=MANY.replace("{words: list(string)}", "{words: list(string), tone: enum(a b | c), n: 'integer(3..)', day: date}"))
+    path = write(
+        tmp_path, many=MANY.replace("{words: list(string)}", "{words: list(string), tone: enum(a b | c), n: 'integer(3..)', day: date}")
+    )
     done = call("run", str(path), "--simulate")
     assert done.exit_code == 2
     assert done.stderr == (
@@ -176,7 +178,9 @@ def test_json_is_printed_of_a_run_that_never_began(tmp_path, change, given, kind
 
 @pytest.mark.parametrize(("status", "code"), [(401, 3), (500, 3), (400, 3)])
 def test_what_a_server_refuses_is_exit_3(hello, replies, tmp_path, status, code):
-    (tmp_path / "replies.yaml").write_text(f"greet: [{{error: {{status: {status}, message: 'no \\e[31m'}}}}]\n".replace("'no \\e[31m'", '"no \\e[31m"'))
+    (tmp_path / "replies.yaml").write_text(
+        f"greet: [{{error: {{status: {status}, message: 'no \\e[31m'}}}}]\n".replace("'no \\e[31m'", '"no \\e[31m"')
+    )
     done = call("run", hello, "-i", "name=Ada", "--simulate", replies)
     assert (done.exit_code, done.stdout) == (code, "")
     assert "\x1b" not in done.stderr
@@ -254,7 +258,10 @@ def test_simulate_before_the_flow_does_not_take_it_for_replies(tmp_path):
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("gret: x\n", "replies.yaml:1:1: error: flow 'hello' has no step 'gret'\n    1 | gret: x\n      | ^^^^\n   hint: did you mean 'greet'?\n"),
+        (
+            "gret: x\n",
+            "replies.yaml:1:1: error: flow 'hello' has no step 'gret'\n    1 | gret: x\n      | ^^^^\n   hint: did you mean 'greet'?\n",
+        ),
         ("rate: [{error: 5}]\n", "an error is a mapping with status"),
         ("greet: {\n", "replies.yaml:"),
     ],
@@ -307,7 +314,9 @@ def test_a_setting_is_laid_over_the_file(hello):
     assert body(hello, "defaults.params={temperature: 0}", "defaults.params.temperature=1")["temperature"] == 1
     assert body(hello, "steps.rate.prompt=Judge {{ steps.greet.output }}")["messages"][-1]["content"] == "Judge Hi"
     path = "steps.greet.messages.0.system=Be brief."
-    assert json.loads(call("render", hello, "greet", "-i", "name=A", "--json", "--set", path).stdout)["messages"][0]["content"] == "Be brief."
+    assert (
+        json.loads(call("render", hello, "greet", "-i", "name=A", "--json", "--set", path).stdout)["messages"][0]["content"] == "Be brief."
+    )
 
 
 @pytest.mark.parametrize(
@@ -330,7 +339,18 @@ def test_a_setting_that_leads_nowhere_is_a_mistake_with_a_place(hello, setting, 
 
 
 def test_null_takes_a_value_away(hello):
-    done = call("run", hello, "-i", "name=Ada", "--simulate", "--set", "steps.rate.params={temperature: 0}", "--set", "steps.rate.params.temperature=null", "-q")
+    done = call(
+        "run",
+        hello,
+        "-i",
+        "name=Ada",
+        "--simulate",
+        "--set",
+        "steps.rate.params={temperature: 0}",
+        "--set",
+        "steps.rate.params.temperature=null",
+        "-q",
+    )
     assert done.exit_code == 0, done.stderr
 
 
@@ -359,5 +379,7 @@ def test_a_terminal_obeys_nothing_that_a_model_wrote(tmp_path):
         assert "␛[31mred␛]0;title␇" in shown.decode()
         assert ("simulated" in shown.decode()) == (quiet == "")
         assert b"\x1b]0" not in shown
-    piped = subprocess.run([sys.executable, "-c", code, *line.split()[1:], "-q"], capture_output=True, text=True, env=environment(), check=True)
+    piped = subprocess.run(
+        [sys.executable, "-c", code, *line.split()[1:], "-q"], capture_output=True, text=True, env=environment(), check=True
+    )
     assert piped.stdout == "\x1b[31mred\x1b]0;title\x07\n"

@@ -12,7 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from command_line import ONE, child, write
 
-ANSWER = json.dumps({"id": "1", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "done"}, "finish_reason": "stop"}]}).encode()
+ANSWER = json.dumps(
+    {"id": "1", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "done"}, "finish_reason": "stop"}]}
+).encode()
 
 TWO = ONE + '  more: {prompt: "More of {{ steps.say.output }}"}\n'
 SLEEPS = """\
@@ -120,7 +122,9 @@ def test_a_second_signal_stops_at_once(tmp_path):
 
 
 def test_a_python_function_that_never_ends_cannot_hold_the_process(tmp_path):
-    (tmp_path / "naps.py").write_text("import time, pathlib\ndef nap(path: str) -> str:\n    pathlib.Path(path).touch()\n    time.sleep(60)\n    return ''\n")
+    (tmp_path / "naps.py").write_text(
+        "import time, pathlib\ndef nap(path: str) -> str:\n    pathlib.Path(path).touch()\n    time.sleep(60)\n    return ''\n"
+    )
     path = write(tmp_path, sleeps=SLEEPS)
     there = tmp_path / "asleep"
     process = child("run", str(path), "-i", f"path={there}", "--json")

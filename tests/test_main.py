@@ -13,7 +13,21 @@ from command_line import ONE, call, child, environment, write
 from flowkit import __version__, main
 from flowkit.main import VERBS, cli
 
-SLOW = {"pydantic", "pydantic_core", "jinja2", "httpx", "httpx_aiohttp", "aiohttp", "networkx", "yaml", "orjson", "rich", "asyncio", "dotenv", "tomllib"}
+SLOW = {
+    "pydantic",
+    "pydantic_core",
+    "jinja2",
+    "httpx",
+    "httpx_aiohttp",
+    "aiohttp",
+    "networkx",
+    "yaml",
+    "orjson",
+    "rich",
+    "asyncio",
+    "dotenv",
+    "tomllib",
+}
 
 
 @pytest.mark.parametrize("args", [["--help"], ["-h"], ["--version"]])

@@ -36,7 +36,9 @@ def test_durations_are_read_as_servers_write_them(said: str, seconds: float | No
     assert found.requests_reset == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize(("said", "left"), [("59", 59), ("0", 0), ("149984", 149984), ("12.0", 12), ("-1", None), ("", None), ("many", None)])
+@pytest.mark.parametrize(
+    ("said", "left"), [("59", 59), ("0", 0), ("149984", 149984), ("12.0", 12), ("-1", None), ("", None), ("many", None)]
+)
 def test_counts_are_read(said: str, left: int | None) -> None:
     assert allowance({"x-ratelimit-remaining-tokens": said}) == Allowance(tokens=left)
 

@@ -68,7 +68,7 @@ def test_budget_spent_on_thinking_is_truncated() -> None:
 
 
 def test_body_beyond_its_cap_is_refused() -> None:
-    reader = Reader(False, "application/json")
+    reader = Reader(stream=False, content_type="application/json")
     with pytest.raises(ModelError) as caught:
         for _ in range(20):
             reader.feed(b'{"a": "' + b"x" * 1024 * 1024)
@@ -76,7 +76,7 @@ def test_body_beyond_its_cap_is_refused() -> None:
 
 
 def test_line_beyond_its_cap_is_refused() -> None:
-    reader = Reader(True, "text/event-stream")
+    reader = Reader(stream=True, content_type="text/event-stream")
     reader.feed(b"data: ")
     with pytest.raises(ModelError) as caught:
         for _ in range(40):
@@ -85,7 +85,7 @@ def test_line_beyond_its_cap_is_refused() -> None:
 
 
 def test_endless_text_is_refused() -> None:
-    reader = Reader(True, "text/event-stream")
+    reader = Reader(stream=True, content_type="text/event-stream")
     chunk = events(delta(content="x" * 100_000), done=False)
     with pytest.raises(ModelError) as caught:
         for _ in range(gather.LARGEST // 100_000 + 1):
@@ -94,7 +94,7 @@ def test_endless_text_is_refused() -> None:
 
 
 def test_secrets_are_hidden_before_a_quote_is_cut() -> None:
-    reader = Reader(False, "text/html", hide=lambda text: text.replace("sk-secret-0123456789", "***"))
+    reader = Reader(stream=False, content_type="text/html", hide=lambda text: text.replace("sk-secret-0123456789", "***"))
     reader.feed(b"x" * 195 + b"sk-secret-0123456789")
     with pytest.raises(ModelError) as caught:
         reader.finish()

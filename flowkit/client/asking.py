@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from flowkit.chat import Attempt, ChatRequest, Completion
 from flowkit.client.call import Call
@@ -58,7 +58,7 @@ class Client:
         self._transport: Transport | None = None
         self._foreign = BUILTIN
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -83,16 +83,30 @@ class Client:
         """Return the first whole answer. `flowkit.wire.reply.usable` tells whether a step can use it.
 
         `attempt_timeout` in seconds bounds each request as a whole, however busily bytes come; `total_deadline`, in the time of the
-        event loop, bounds all of it. A stream that stands still for `idle_timeout` ends before. `on_delta` gets text as it comes; after a failed attempt it begins again, which `on_attempt` (the
-        attempt, and the seconds until the next or None) tells. `on_send` is called when a request has its turn and goes out. What these
-        raise ends the call. The usage of the result counts all requests that were answered. An
-        empty answer, or one that the server itself calls failed, is asked for again, and returned as it is when attempts are spent.
+        event loop, bounds all of it. A stream of text that stands still for `idle_timeout` seconds ends before.
+
+        `on_delta` gets text as it comes; after a failed attempt it begins again, which `on_attempt` (the attempt, and the seconds until
+        the next or None) tells. `on_send` is called when a request has its turn and goes out. What these raise ends the call.
+
+        The usage of the result counts all requests that were answered. An empty answer, or one that the server itself calls failed,
+        is asked for again, and returned as it is when attempts are spent.
 
         Raises:
             ModelError: there was no answer; of the last attempt.
         """
         route = self._route(endpoint)
-        call = Call(self, route, request, policy, attempt_timeout, total_deadline, idle_timeout, on_delta, on_attempt, on_send)
+        call = Call(
+            self,
+            route,
+            request,
+            policy=policy,
+            attempt_timeout=attempt_timeout,
+            deadline=total_deadline,
+            idle=idle_timeout,
+            on_delta=on_delta,
+            on_attempt=on_attempt,
+            on_send=on_send,
+        )
         route.gate.want(1)
         try:
             return await call.answer()

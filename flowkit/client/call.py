@@ -42,6 +42,7 @@ class Call:
         caller: Caller,
         route: Route,
         request: ChatRequest,
+        *,
         policy: Policy,
         attempt_timeout: float,
         deadline: float | None,
@@ -160,8 +161,10 @@ class Call:
         if known and exchange.override is not True:
             gate.learn(error)
         tokens = 0
-        if exchange.completion is not None and (usage := exchange.completion.usage) is not None:
-            tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+        if (done := exchange.completion) is not None:
+            tokens = (done.usage.input_tokens or 0) + (done.usage.output_tokens or 0) if done.usage is not None else 0
+            # A server that does not count is not free of charge.
+            tokens = tokens or max(round(given.tokens), len(done.text) // _BYTES_PER_TOKEN)
         gate.leave(given, _outcome(error) if known else "unknown", retry_after=block, tokens=tokens)
 
     # -- between attempts --------------------------------------------------------------------------------------

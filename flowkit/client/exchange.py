@@ -62,7 +62,7 @@ class Exchange:
         return self._reader.text if self._reader is not None else ""
 
     async def run(self, body: bytes, alive: Callable[[], None]) -> Completion:
-        """Send the request and read the answer. `alive` is called for each piece that comes.
+        """Send the request and read the answer. `alive` is called for each piece from the first text on.
 
         Raises:
             ModelError: there is no whole answer.
@@ -78,11 +78,12 @@ class Exchange:
             if not 200 <= response.status < 300:
                 raise await self._fault(response, arriving)
             content_type = response.headers.get("content-type", "")
-            reader = self._reader = Reader(self._request.stream, content_type, hide=self._route.hide)
+            reader = self._reader = Reader(stream=self._request.stream, content_type=content_type, hide=self._route.hide)
             try:
                 async for piece in arriving:
-                    alive()
                     self._show(reader.feed(piece))
+                    if self.first is not None:
+                        alive()
                     if reader.done:
                         await _linger(arriving)
                         break

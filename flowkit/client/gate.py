@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flowkit.errors import ModelError, ModelRateLimited, ModelRejected, ModelTimeout, ModelUnreachable
@@ -38,7 +40,7 @@ class Gate:
         self._retry_turn = asyncio.Lock()
         self._retry_freed = asyncio.Event()
         self._now = asyncio.get_running_loop().time
-        self._refusal: ModelError | None = None
+        self._refusal: Callable[[], ModelError] | None = None
         self._refused_until = 0.0
         self._halted = asyncio.Event()
         #: Whether the server ever gave an answer, so that it knows the model.
@@ -100,7 +102,8 @@ class Gate:
             return
         hopeless = error.kind == "quota" or (error.kind == "auth" and error.status != 403)
         if hopeless or (error.kind == "not_found" and not self._proven):
-            self._refusal = error
+            message = f"not attempted: an earlier call was refused: {error.message}"
+            self._refusal = partial(ModelRejected, message, kind=error.kind, status=error.status, code=NOT_ATTEMPTED)
             self._refused_until = self._now() + STOPPED
             self._halted.set()
             self._retry_freed.set()
@@ -118,15 +121,13 @@ class Gate:
         """Wait until the budget has room for one more retry; False if the deadline comes first or the server is left alone."""
         if not self._retry_turn.locked() and self._budget.begin():
             return True
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline), self._retry_turn:
                 while self._limiter.breaker.shut_for(self._now()) == 0 and not self.stopped:
                     self._retry_freed.clear()
                     if self._budget.begin():
                         return True
                     await self._retry_freed.wait()
-        except TimeoutError:
-            pass
         return False
 
     def end_retry(self) -> None:
@@ -135,13 +136,8 @@ class Gate:
         self._retry_freed.set()
 
     def _raise_if_stopped(self) -> None:
-        if self.stopped and (refused := self._refusal) is not None:
-            raise ModelRejected(
-                f"not attempted: an earlier call was refused: {refused.message}",
-                kind=refused.kind,
-                status=refused.status,
-                code=NOT_ATTEMPTED,
-            )
+        if self.stopped and self._refusal is not None:
+            raise self._refusal()
 
     async def _wait(self, deadline: float | None, tokens: int) -> Pass:
         while True:

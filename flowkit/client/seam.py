@@ -24,7 +24,7 @@ class Row:
     code: str | None = None
 
 
-def _row(make: type[ModelError], kind: str, retryable: bool, words: str, *names: str, code: str | None = None) -> Row:
+def _row(make: type[ModelError], kind: str, words: str, *names: str, retryable: bool = True, code: str | None = None) -> Row:
     return Row(frozenset(names), make, kind, retryable, words, code)
 
 
@@ -34,19 +34,25 @@ TABLE: tuple[Row, ...] = (
     _row(
         ModelUnreachable,
         "connection",
-        False,
         "the server's certificate is not trusted",
         "ssl.SSLCertVerificationError",
         "ssl.CertificateError",
         "aiohttp.ClientConnectorCertificateError",
         "aiohttp.ServerFingerprintMismatch",
         code="certificate",
+        retryable=False,
     ),
-    _row(ModelUnreachable, "connection", False, "no TLS connection", "aiohttp.ClientConnectorSSLError", code="tls"),
     _row(
         ModelUnreachable,
         "connection",
-        True,
+        "no TLS connection",
+        "aiohttp.ClientConnectorSSLError",
+        code="tls",
+        retryable=False,
+    ),
+    _row(
+        ModelUnreachable,
+        "connection",
         "the host name is not known",
         "socket.gaierror",
         "aiohttp.ClientConnectorDNSError",
@@ -55,7 +61,6 @@ TABLE: tuple[Row, ...] = (
     _row(
         ModelUnreachable,
         "connection",
-        True,
         "no connection, or it broke",
         "aiohttp.ServerDisconnectedError",
         "aiohttp.ClientOSError",
@@ -63,22 +68,21 @@ TABLE: tuple[Row, ...] = (
         "builtins.ConnectionError",
         "builtins.EOFError",
     ),
-    _row(ModelTimeout, "timeout", True, "timed out", "builtins.TimeoutError", "httpx.TimeoutException"),
+    _row(ModelTimeout, "timeout", "timed out", "builtins.TimeoutError", "httpx.TimeoutException"),
     _row(
         ModelRejected,
         "bad_request",
-        False,
         "the request cannot be sent",
         "httpx.UnsupportedProtocol",
         "httpx.InvalidURL",
         "httpx.LocalProtocolError",
         "aiohttp.InvalidURL",
         "builtins.UnicodeEncodeError",
+        retryable=False,
     ),
     _row(
         ModelError,
         "bad_response",
-        True,
         "the answer is no valid HTTP",
         "aiohttp.ClientResponseError",
         "aiohttp.HttpProcessingError",
@@ -88,7 +92,6 @@ TABLE: tuple[Row, ...] = (
     _row(
         ModelUnreachable,
         "connection",
-        True,
         "no connection, or it broke",
         "httpx.HTTPError",
         "httpx.StreamError",
@@ -98,7 +101,6 @@ TABLE: tuple[Row, ...] = (
     _row(
         ModelError,
         "bad_response",
-        True,
         "the answer cannot be read",
         "builtins.ValueError",
         "builtins.RecursionError",

@@ -87,7 +87,7 @@ def options(function: Callable[..., int]) -> Callable[..., int]:
     """Declare the options of an `Opening`, and hand it to the function in their place, as `opening`."""
 
     @wraps(function)
-    def opened(  # noqa: PLR0917 - click names them all
+    def opened(
         flow: str | None,
         input: tuple[str, ...],  # noqa: A002 - named as the option is
         inputs: str | None,

@@ -40,7 +40,7 @@ class Streaming:
         match event:
             case StepDelta() if event.step in self._steps:
                 self._piece(event.step, event.item, event.text)
-            case (AttemptFailed() | AnswerRepaired() | ItemFinished()) if event.step in self._steps:
+            case AttemptFailed() | AnswerRepaired() | ItemFinished() if event.step in self._steps:
                 self._end(event.step, event.item)
             case StepFinished() if event.step in self._steps:
                 for step, item in [key for key in self._lines if key[0] == event.step]:

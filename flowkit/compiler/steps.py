@@ -330,7 +330,8 @@ class StepCheck(Checking):
             return None, step.output or ANY
         signature = signature_of(function)
         if signature.positional_only:
-            message = f"function {step.call.text!r} takes {listed(list(signature.positional_only))} by position only, but `with` gives arguments by name"
+            names = listed(list(signature.positional_only))
+            message = f"function {step.call.text!r} takes {names} by position only, but `with` gives arguments by name"
             self.problems.error(
                 "positional-only", step.call.place(), message, "take the / out of its arguments, or wrap it in a function of your own"
             )

@@ -32,8 +32,10 @@ _STRAIGHT: Final = 12.0  # how much a long arrow insists on one lane, where a sh
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where all is. `boxes`: left upper corners. `routes`: per arrow the points at which it enters and leaves each gap between layers,
-    in pairs: a curve within a pair, a straight line from one pair to the next.
+    """Where all is. `boxes`: left upper corners.
+
+    `routes`: per arrow the points at which it enters and leaves each gap between layers, in pairs: a curve within a pair, a straight
+    line from one pair to the next.
     """
 
     size: Size

@@ -90,8 +90,10 @@ def svg(sketch: Sketch, *, direction: Direction = "auto") -> str:
     below = top + placed.layout.size[1] + 30
     height = below + 20 * len(rows)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}" '
-        f'role="img" font-family="{escape(_FONTS)}">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}" '
+            f'role="img" font-family="{escape(_FONTS)}">'
+        ),
         f"<title>{_text(title)}</title>",
         f"<style>{_css()}</style>",
         f'<rect class="paper" width="{_n(width)}" height="{_n(height)}" rx="8"/>',

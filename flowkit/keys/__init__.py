@@ -50,6 +50,6 @@ RESERVED_NAMES = frozenset({"inputs", "steps", "values", "previous", "round", "o
 SECRET_KEYS = frozenset(
     {"api_key", "apikey", "key", "token", "secret", "password", "access_token", "auth_token", "authorization", "bearer"}
 )
-SECRET_HINT = "keys are never written down: name the environment variable that holds it, `api_key_env: OPENAI_API_KEY`"
+SECRET_HINT = "keys are never written down: name the environment variable, `api_key_env: OPENAI_API_KEY`"  # noqa: S105 - it holds none
 
 __all__ = ["RESERVED_NAMES", "RESERVED_PARAMS", "SECRET_HINT", "SECRET_KEYS", "TABLES", "Key", "Shape", "StepKind", "Table"]

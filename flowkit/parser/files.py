@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os.path
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowkit import project, source
@@ -12,8 +13,6 @@ from flowkit.project import PathRefused
 from flowkit.source import Document, Scalar, SourceFile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from flowkit.errors import Place
     from flowkit.parser.reading import Reading
 
@@ -44,7 +43,7 @@ def _refused(r: Reading, place: Place, refused: PathRefused) -> None:
 def shown(r: Reading, path: Path) -> str:
     """Return the path of another file as people see it: from where the path of this one is seen."""
     here = os.path.relpath(path, r.file.path.parent)
-    return os.path.normpath(os.path.join(os.path.dirname(r.file.shown), here)).replace(os.sep, "/")
+    return os.path.normpath(Path(r.file.shown).parent / here).replace(os.sep, "/")
 
 
 def text(r: Reading, name: Scalar, path: Path) -> str | None:

@@ -113,7 +113,7 @@ def fault(
         if kind == "rate_limit":
             kind = _STATUSES.get(status, "bad_request")
     words = said.words() or (quote(hide(body[:LOOKED_AT].decode("utf-8", "replace"))) if body.strip() else "without a word")
-    return _error(f"HTTP {status}", words, kind, status, said.code, retry_after)
+    return _error(f"HTTP {status}", words, kind, status=status, code=said.code, retry_after=retry_after)
 
 
 def fault_in_answer(data: Any, *, text: str = "", named: bool = False, hide: Callable[[str], str] = _unhidden) -> ModelError | None:
@@ -129,7 +129,7 @@ def fault_in_answer(data: Any, *, text: str = "", named: bool = False, hide: Cal
     if kind not in _OWN_CLASS:
         kind = "provider_error"
     words = said.words() or "An error occurred during streaming"
-    error = _error("an error within the answer", words, kind, status, said.code, None)
+    error = _error("an error within the answer", words, kind, status=status, code=said.code)
     error.text = text
     if kind == "provider_error":
         refused = status is not None and 400 <= status < 500 and status not in (408, 409)
@@ -146,7 +146,7 @@ def refuses_structured(error: ModelError) -> bool:
     )
 
 
-def _error(what: str, words: str, kind: str, status: int | None, code: str | None, retry_after: float | None) -> ModelError:
+def _error(what: str, words: str, kind: str, *, status: int | None, code: str | None, retry_after: float | None = None) -> ModelError:
     message = f"{what} {code}: {words}" if code else f"{what}: {words}"
     if hint := _HINTS.get(kind):
         message += f" ({hint})"

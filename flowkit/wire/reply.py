@@ -36,7 +36,7 @@ class Reader:
     `hide` takes secrets out of what is quoted in an error.
     """
 
-    def __init__(self, stream: bool, content_type: str = "", *, hide: Callable[[str], str] = _unhidden) -> None:
+    def __init__(self, *, stream: bool, content_type: str = "", hide: Callable[[str], str] = _unhidden) -> None:
         self._stream = stream
         self._media = content_type.partition(";")[0].strip().lower()
         self._hide = hide

@@ -10,4 +10,4 @@ def search(query: str, count: int = 3) -> list[str]:
 
 def first(text: str, /) -> str:
     """Return the first word; its argument has no name."""
-    return text.split()[0]
+    return text.split(maxsplit=1)[0]
