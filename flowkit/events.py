@@ -39,12 +39,19 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepDelta:
-    """A piece of text of a streamed answer."""
+    """A piece of text of a streamed answer.
+
+    `value` is what is known so far of an answer that has a type: strings as far as they came, numbers when they are complete. It is
+    not checked yet, and None while nothing is known or where the answer is a text. `restart`: the text begins again here, because
+    the step asked once more, and what came before no longer counts.
+    """
 
     step: str
     text: str
     at: float
     item: int | None = None
+    value: Any = None
+    restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

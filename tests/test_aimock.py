@@ -8,9 +8,11 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +43,16 @@ def installed() -> Path:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowkit-tests" / PACKAGE.replace("/", "-")
     program = folder / "node_modules/@copilotkit/aimock/dist/cli.js"
     if not program.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        npm = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), PACKAGE]
-        done = subprocess.run(npm, capture_output=True, text=True, timeout=100, check=False)
-        if done.returncode or not program.exists():
-            lacking(f"npm could not install {PACKAGE}: {done.stderr[-300:]}")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its place, then moved there whole: several workers may do this at once.
+        with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
+            npm = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", f"{beside}/new", PACKAGE]
+            Path(beside, "new").mkdir()
+            done = subprocess.run(npm, capture_output=True, text=True, timeout=100, check=False)
+            if done.returncode:
+                lacking(f"npm could not install {PACKAGE}: {done.stderr[-300:]}")
+            with suppress(OSError):
+                Path(beside, "new").rename(folder)
     return program
 
 

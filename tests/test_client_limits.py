@@ -283,8 +283,8 @@ def token_bucket(size: int, rate: float) -> tuple[Script, list[tuple[float, bool
 
 @pytest.mark.parametrize(
     ("server", "capacity"),
-    [(lambda: at_a_time(8), None), (lambda: token_bucket(8, 100), 100.0), (lambda: token_bucket(8, 8), 8.0)],
-    ids=["8 at a time", "bucket of 8, 100 a second", "bucket of 8, 8 a second"],
+    [(lambda: at_a_time(8), None), (lambda: token_bucket(8, 100), 100.0), (lambda: token_bucket(8, 40), 40.0)],
+    ids=["8 at a time", "bucket of 8, 100 a second", "bucket of 8, 40 a second"],
 )
 def test_limit_of_the_server_is_found(server: Callable[[], tuple[Script, list[tuple[float, bool]]]], capacity: float | None) -> None:
     """After a warm-up of 2 s at most 5 % of its answers are 429, and at least 90 % of what it can take is done."""

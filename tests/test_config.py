@@ -270,6 +270,15 @@ def test_nothing_that_is_shown_holds_a_key(tmp_path: Path) -> None:
     assert KEY not in repr(resolved.endpoint.api_key)
 
 
+def test_header_from_the_environment_is_secret_under_any_name(tmp_path: Path) -> None:
+    """One that is written in the file is not."""
+    headers = 'headers = {X-Workspace = {env = "SPACE"}, X-Title = "flowkit tests"}'
+    config = configure(tmp_path, f'[providers.mine]\nbase_url = "http://h/v1"\n{headers}\n', {"SPACE": "workspace-0123"})
+    endpoint = config.resolve("mine/m", {}, {}).endpoint
+    assert endpoint.secret_headers == {"X-Workspace"}
+    assert [secret.reveal() for secret in endpoint.secrets] == ["workspace-0123"]
+
+
 def test_header_from_an_unset_variable_is_demanded(tmp_path: Path) -> None:
     """A header that comes from the environment is missed like a key."""
     config = configure(tmp_path, '[providers.mine]\nbase_url = "http://h/v1"\nheaders = {X-Token = {env = "TOKEN"}}\n')

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from flowkit.endpoints import Endpoint, Secret, redact
+from flowkit.endpoints import Endpoint, Secret, Veil, redact
 from flowkit.errors import ConfigError
 
 KEY = "sk-canary-0123456789"
@@ -75,3 +75,27 @@ def test_header_that_cannot_be_sent_is_refused(name: str, value: str) -> None:
 def test_equal_endpoints_are_one() -> None:
     assert len({Endpoint("e", "https://h/v1", "m", Secret(KEY)), Endpoint("e", "https://h/v1", "m", Secret(KEY))}) == 1
     assert Endpoint("e", "https://h/v1", "m", Secret(KEY)) != Endpoint("e", "https://h/v1", "m", Secret(KEY + "x"))
+
+
+def test_headers_that_are_named_secret_are_so_under_any_name() -> None:
+    """The longest secret goes first, so that one which holds another goes whole."""
+    headers = {"X-Workspace": "workspace-123456", "X-Title": "flowkit tests", "X-Token": "workspace-123456-789"}
+    place = Endpoint("e", "https://host/v1?key=query-0123456", "m", headers=headers, secret_headers=frozenset({"X-Workspace"}))
+    said = redact("workspace-123456-789 workspace-123456 query-0123456 flowkit tests", place.secrets)
+    assert said == "*** *** *** flowkit tests"
+
+
+def test_endpoint_shows_neither_headers_nor_query() -> None:
+    place = Endpoint("e", "https://host/v1?key=query-0123456", "m", headers={"api-key": KEY})
+    assert repr(place) == "<Endpoint 'e' at host>"
+
+
+def test_veil_holds_back_only_what_may_be_a_secret() -> None:
+    veil = Veil([Secret(KEY)])
+    assert veil.feed("Hello s") == "Hello "
+    assert veil.feed("ir, sk-can") == "sir, "
+    assert veil.feed("ary-0123") == ""
+    assert veil.feed("x") == "sk-canary-0123x"
+    assert veil.feed(KEY + "!") == "***!"
+    assert veil.feed("sk-") == ""
+    assert veil.finish() == "sk-"

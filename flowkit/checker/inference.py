@@ -99,7 +99,9 @@ class Inference:
             case nodes.Getattr() | nodes.Getitem():
                 base = self.quietly(origin.node, scope, facts)
                 start, length = attribute_of(self.reports.site.text, origin)
-                if isinstance(base, StepKind):
+                if isinstance(base, StepKind) and getattr(origin, "attr", "") == "error":
+                    why = f"step {base.id!r} has an error only when it failed and `on_error` let the run go on"
+                elif isinstance(base, StepKind):
                     step, why = base.id, why_absent(base)
                 elif isinstance(base, Record):
                     why = "the field is optional"

@@ -39,6 +39,8 @@ class Route:
         """Take the secrets out of an answer; servers echo what they were sent, and models what servers tell them."""
         if not self.secrets:
             return done
+        if not self.secrets:
+            return done
         hidden = replace(
             done,
             text=self.hide(done.text),

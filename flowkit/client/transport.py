@@ -56,7 +56,7 @@ class _Connector(aiohttp.TCPConnector):
 
     _seen: weakref.WeakSet[object]
 
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's own
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         connection = await super().connect(req, traces, timeout)
         seen = self.__dict__.setdefault("_seen", weakref.WeakSet())
         used = connection.protocol in seen

@@ -86,6 +86,7 @@ async def _ask(
     endpoint = resolved.endpoint
     shape = work.shape if endpoint.lengths else work.shape_without_lengths
     turn.model = endpoint.name
+    turn.shape = shape
     policy = _policy(work, simulated=services.simulated)
     attempt_timeout = work.timeout.attempt or resolved.timeout or ATTEMPT_TIMEOUT
     # Without a word of the author only attempts are bounded: how long a call waits for its turn is no fault of the server.

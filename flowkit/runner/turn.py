@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowkit.chat import Attempt, Message, Usage
+from flowkit.chat import Attempt, Message, Shape, Usage
 from flowkit.errors import RunError
 from flowkit.events import AnswerRepaired, AttemptFailed, StepDelta
+from flowkit.partial import Partial
 from flowkit.runner.services import Services
 
 
@@ -31,9 +32,15 @@ class Turn:
     repairs: list[str] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     model: str | None = None
+    #: The type of the answer as servers are told; None for a text.
+    shape: Shape | None = None
     rounds: int = 0
     #: Whether a piece of the answer was already shown, so that no other model may take over.
     shown: bool = False
+    #: Whether the next piece is the first one of a request.
+    fresh: bool = True
+    #: What is known of a typed answer that is coming.
+    partial: Partial | None = None
     #: Whether no further request may be made.
     halted: bool = False
     #: The task that waits to send a request; None while one is under way.
@@ -63,6 +70,7 @@ class Turn:
     def attempted(self, attempt: Attempt, delay: float | None) -> None:
         """Note one request. Raises RunError when it was to be made again and may not be."""
         self.attempts.append(attempt)
+        self.fresh = True
         if attempt.outcome != "ok":
             self.services.emit(AttemptFailed(self.path, attempt, delay, self.services.clock(), self.item))
         if delay is not None:
@@ -70,6 +78,10 @@ class Turn:
             self.waiting = asyncio.current_task()
 
     def delta(self, text: str) -> None:
-        """Show a piece of a streamed answer."""
-        self.shown = True
-        self.services.emit(StepDelta(self.path, text, self.services.clock(), self.item))
+        """Show a piece of a streamed answer, with what is known now of one that has a type."""
+        restart = self.fresh and self.shown
+        if self.fresh:
+            self.partial = None if self.shape is None else Partial(wrapped=self.shape.wrapped)
+        self.fresh, self.shown = False, True
+        value = None if self.partial is None else self.partial.feed(text)
+        self.services.emit(StepDelta(self.path, text, self.services.clock(), self.item, value, restart))
