@@ -61,6 +61,8 @@ class ChatRequest:
     step: str = ""
     #: Position among the items of a `foreach`, from 0; never sent.
     item: int | None = None
+    #: Position among the `samples` of one answer, from 0; never sent.
+    sample: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,8 @@ class StepFinished:
     error: StepError | None = None
     attempts: int = 0
     cached: bool = False
+    #: Seconds from the request to the first piece of a streamed answer; of several answers, of the first.
+    first_token: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,9 @@ class PlannedStep:
     #: Steps whose absence skips this one (`on_skip: skip`).
     skips_with: tuple[str, ...] = ()
     place: Place | None = None
+    #: So many answers instead of one, and which of them is the output; None: all, as a list.
+    samples: int | None = None
+    pick: Literal["first", "majority"] | None = None
 
 
 class ModelNames(Protocol):

@@ -1,4 +1,4 @@
-"""What a run gave: outputs, and for each step its answer, calls and cost. Plain values, no behaviour."""
+"""What a run gave: outputs, and for each step its answer, calls and cost. Plain values."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ class StepResult:
     #: Per item of a `foreach`: {item, output, error, skipped}.
     results: list[dict[str, Any]] | None = None
     rounds: int = 0
+
+    @property
+    def first_token(self) -> float | None:
+        """Seconds from the request to the first piece of a streamed answer; of several answers, of the first. None without a stream."""
+        answered = (attempt for attempt in self.attempts if attempt.outcome == "ok")
+        return next((attempt.first_token for attempt in answered if attempt.first_token is not None), None)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,10 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
         StepStarted("a", "chat", 0.5, items=2, model="m"),
         {"event": "step_started", "at": 0.5, "step": "a", "item": None, "kind": "chat", "items": 2, "model": "m"},
     ),
-    (StepDelta("a", "x", 0.5, item=1), {"event": "step_delta", "at": 0.5, "step": "a", "item": 1, "text": "x"}),
+    (
+        StepDelta("a", "x", 0.5, item=1, value={"n": 1}, restart=True),
+        {"event": "step_delta", "at": 0.5, "step": "a", "item": 1, "text": "x", "value": {"n": 1}, "restart": True},
+    ),
     (
         AttemptFailed("a", Attempt(1, "m", "server", 0.1, "boom", 500), 1.0, 0.5),
         {
@@ -32,7 +35,7 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
             "at": 0.5,
             "step": "a",
             "item": None,
-            "attempt": {"number": 1, "model": "m", "outcome": "server", "seconds": 0.1, "message": "boom", "status": 500},
+            "attempt": {"number": 1, "model": "m", "outcome": "server", "seconds": 0.1, "message": "boom", "status": 500, "first_token": None},
             "delay": 1.0,
         },
     ),
@@ -42,7 +45,7 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
         {"event": "item_finished", "at": 0.5, "step": "a", "item": 1, "status": "failed", "seconds": 0.25, "usage": USAGE, "error": ERROR},
     ),
     (
-        StepFinished("a", Status.SUCCEEDED, 0.5, 0.25, {"x": 1}, "p/m", Usage(3, 1, calls=1), None, 1, cached=True),
+        StepFinished("a", Status.SUCCEEDED, 0.5, 0.25, {"x": 1}, "p/m", Usage(3, 1, calls=1), None, 1, cached=True, first_token=0.125),
         {
             "event": "step_finished",
             "at": 0.5,
@@ -55,6 +58,7 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
             "model": "p/m",
             "attempts": 1,
             "cached": True,
+            "first_token": 0.125,
         },
     ),
     (

@@ -86,7 +86,7 @@ def test_inputs_come_by_name_or_in_a_mapping(tmp_path: Path) -> None:
         ({"q": "a", "n": 2.5}, "n"),
         ({"q": "a", "n": True}, "n"),
         ({"q": "a", "m": 1}, "m"),
-        ({"q": object()}, "q"),
+        pytest.param({"q": object()}, "q", id="object"),
         ({"q": b"bytes"}, "q"),
         ({"q": "\ud800"}, "q"),
         ({"q": {"deep": "er"}}, "q"),

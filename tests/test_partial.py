@@ -68,7 +68,7 @@ def test_any_text_is_endured(text, wrapped):
 
 def test_a_number_or_literal_is_shown_only_when_it_is_complete():
     assert [value for value in values('{"n": 12, "b": true}') if value != {}] == [
-        *[{"n": 12}] * 10,
+        *[{"n": 12}] * 11,
         {"n": 12, "b": True},
     ]
 

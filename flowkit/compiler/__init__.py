@@ -23,7 +23,7 @@ from flowkit.types.algebra import ANY, Field, Null, Record, Type, widen
 from flowkit.types.validators import Validator
 
 #: Keys that the format knows and this version cannot run yet.
-_LATER = ("tools", "samples", "pick", "variants")
+_LATER = ("tools", "variants")
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,8 @@ class StepCheck(Checking):
             step.on_error,
             skips_with,
             step.key.place(),
+            step.samples,
+            step.pick,
         )
         return planned, kind
 

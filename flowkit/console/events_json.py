@@ -6,15 +6,16 @@ Every object has `event` (the kind of the event) and `at` (seconds since the run
 |-------------------|------|
 | `run_started`     | `run`, `flow`, `simulated`, `steps`: id to the list of steps that it waits for |
 | `step_started`    | `step`, `item`, `kind`, `items`, `model` |
-| `step_delta`      | `step`, `item`, `text` |
+| `step_delta`      | `step`, `item`, `text`, `value`: what is known so far of a typed answer, `restart`: the text begins again |
 | `attempt_failed`  | `step`, `item`, `attempt`, `delay` |
 | `answer_repaired` | `step`, `item`, `how` |
 | `item_finished`   | `step`, `item`, `status`, `seconds`, `usage`, `error` |
-| `step_finished`   | `step`, `status`, `seconds`, `output`, `model`, `usage`, `error`, `attempts`, `cached` |
+| `step_finished`   | `step`, `status`, `seconds`, `output`, `model`, `usage`, `error`, `attempts`, `cached`, `first_token` |
 | `run_finished`    | `run`, `flow`, `status`, `simulated`, `seconds`, `outputs`, `usage`, `error` |
 
 `step` is a step id, or `step/inner` in a sub-flow; `item` the position in a `foreach` from 0, else null; `usage` as in `--json`;
-`error` is null or `{kind, message}`, of a run also `step`; `attempt` is `{number, model, outcome, seconds, message, status}`.
+`error` is null or `{kind, message}`, of a run also `step`; `attempt` is `{number, model, outcome, seconds, message, status, first_token}`; `first_token` is in seconds from the request, null where
+nothing was streamed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TextIO
 
 from flowkit import printable
-from flowkit.console.outputs import error, run_error, usage
+from flowkit.console.outputs import error, run_error, seconds, usage
 from flowkit.console.sink import Sink
 from flowkit.events import AnswerRepaired, AttemptFailed, Event, ItemFinished, RunFinished, RunStarted, StepDelta, StepFinished, StepStarted
 
@@ -57,7 +58,8 @@ def document(event: Event) -> dict[str, Any]:
             more: dict[str, Any] = {"kind": event.kind, "items": event.items, "model": event.model}
             return {"event": "step_started", "at": at, "step": event.step, "item": event.item} | more
         case StepDelta():
-            return {"event": "step_delta", "at": at, "step": event.step, "item": event.item, "text": event.text}
+            more = {"text": event.text, "value": event.value, "restart": event.restart}
+            return {"event": "step_delta", "at": at, "step": event.step, "item": event.item} | more
         case AttemptFailed():
             more = {"attempt": _attempt(event.attempt), "delay": event.delay}
             return {"event": "attempt_failed", "at": at, "step": event.step, "item": event.item} | more
@@ -67,6 +69,7 @@ def document(event: Event) -> dict[str, Any]:
             return {"event": "item_finished", "at": at, "step": event.step, "item": event.item} | _ending(event)
         case StepFinished():
             more = {"output": event.output, "model": event.model, "attempts": event.attempts, "cached": event.cached}
+            more["first_token"] = seconds(event.first_token)
             return {"event": "step_finished", "at": at, "step": event.step} | _ending(event) | more
         case RunFinished(run=run):
             return {
@@ -76,7 +79,7 @@ def document(event: Event) -> dict[str, Any]:
                 "flow": run.flow,
                 "status": str(run.status),
                 "simulated": run.simulated,
-                "seconds": round(run.seconds, 6),
+                "seconds": seconds(run.seconds),
                 "outputs": run.outputs,
                 "usage": usage(run.usage),
                 "error": run_error(run),
@@ -84,8 +87,8 @@ def document(event: Event) -> dict[str, Any]:
 
 
 def _ending(event: ItemFinished | StepFinished) -> dict[str, Any]:
-    seconds = round(event.seconds, 6)
-    return {"status": str(event.status), "seconds": seconds, "usage": usage(event.usage), "error": error(event.error)}
+    ending = {"status": str(event.status), "seconds": seconds(event.seconds)}
+    return ending | {"usage": usage(event.usage), "error": error(event.error)}
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
@@ -93,7 +96,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "number": attempt.number,
         "model": attempt.model,
         "outcome": attempt.outcome,
-        "seconds": round(attempt.seconds, 6),
+        "seconds": seconds(attempt.seconds),
         "message": attempt.message,
         "status": attempt.status,
+        "first_token": seconds(attempt.first_token),
     }

@@ -41,11 +41,17 @@ def _step(step: StepResult) -> dict[str, Any]:
         "output": step.output,
         "model": step.model,
         "usage": usage(step.usage),
-        "seconds": None if step.seconds is None else round(step.seconds, 6),
+        "seconds": seconds(step.seconds),
+        "first_token": seconds(step.first_token),
         "attempts": len(step.attempts),
         "cached": step.cached,
         "error": error(step.error),
     }
+
+
+def seconds(measured: float | None) -> float | None:
+    """Return a time as data: no finer than a clock tells."""
+    return None if measured is None else round(measured, 6)
 
 
 def usage(spent: Usage) -> dict[str, int | None]:

@@ -17,7 +17,7 @@ from flowkit.parser.texts import expression, is_unknown, named, text, unknown
 from flowkit.parser.values import BAD, key_value, value_of
 from flowkit.source import Mapping, Node, Scalar, Sequence
 from flowkit.spec import Expr, MapOf, MessageSpec, StepSpec
-from flowkit.types.algebra import ANY, STRING, Type
+from flowkit.types.algebra import ANY, STRING, List, Type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
@@ -63,7 +63,7 @@ def _step(r: Reading, key: Scalar, node: Mapping, types: Types) -> StepSpec:
     _only_of_kind(r, kind, found, where)
     output = types.output(found["output"].value, f"the output of {where}") if "output" in found else None
     answer = STRING if output is None and kind == "chat" else output
-    one = "samples" not in found or "pick" in found  # else a default may stand for the whole list
+    one = "samples" not in found or "pick" in found  # else a default stands for the whole list
     values, keys = params(r, found["params"].value, where) if "params" in found else ({}, {})
     spec = StepSpec(
         key.text,
@@ -92,7 +92,7 @@ def _step(r: Reading, key: Scalar, node: Mapping, types: Types) -> StepSpec:
         retry=retry(r, found.get("retry"), where),
         timeout=timeout(r, found.get("timeout"), where),
         cache=key_value(r, found, _STEP, "cache", where),
-        on_error=on_error(r, found.get("on_error"), answer if one else None, where),
+        on_error=on_error(r, found.get("on_error"), answer if one or answer is None else List(answer), where),
         on_skip=key_value(r, found, _STEP, "on_skip", where, "run"),
         samples=key_value(r, found, _STEP, "samples", where),
         pick=key_value(r, found, _STEP, "pick", where),

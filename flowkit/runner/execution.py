@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from flowkit.chat import Message
@@ -13,6 +14,7 @@ from flowkit.plan import CallWork, ChatWork, FlowWork, Plan, PlannedStep, SetWor
 from flowkit.results import Status, StepError, StepResult
 from flowkit.runner.asking import ask, check
 from flowkit.runner.calling import arguments, call
+from flowkit.runner.sampling import picked, several
 from flowkit.runner.services import Services
 from flowkit.runner.turn import Turn, stopped
 from flowkit.scheduler import Scheduler
@@ -169,6 +171,7 @@ class Execution:
                 error,
                 len(result.attempts),
                 result.cached,
+                result.first_token,
             )
         )
 
@@ -259,13 +262,23 @@ class Execution:
         try:
             if step.when is not None and not step.when.of(turn.names):
                 return Status.SKIPPED, None, None
-            return Status.SUCCEEDED, await self._rounds(step, turn), None
+            return Status.SUCCEEDED, await self._whole(step, turn), None
         except RunError as e:
             action = step.on_error.action
             if action == "fail" or e.kind in _FATAL:
                 raise
             error = _why(e)
             return (Status.SKIPPED, None, error) if action == "skip" else (Status.SUCCEEDED, step.on_error.default, error)
+
+    async def _whole(self, step: PlannedStep, turn: Turn) -> Any:
+        """Return one answer, or what becomes of several samples of it, each with rounds of its own."""
+        if step.samples is None:
+            return await self._rounds(step, turn)
+        at_once = MAX_PARALLEL if step.foreach is not None else step.max_parallel or MAX_PARALLEL
+        answers, turns = await several(turn, step.samples, at_once, partial(self._rounds, step))
+        at = 0 if step.pick is None else picked(answers, step.pick)
+        turn.messages, turn.model = turns[at].messages, turns[at].model
+        return answers if step.pick is None else answers[at]
 
     async def _rounds(self, step: PlannedStep, turn: Turn) -> Any:
         repeat = step.repeat

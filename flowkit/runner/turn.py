@@ -45,12 +45,33 @@ class Turn:
     halted: bool = False
     #: The task that waits to send a request; None while one is under way.
     waiting: asyncio.Task[Any] | None = None
+    #: Which of several samples of one answer this is, from 0; and of a turn with samples, theirs that are under way.
+    sample: int | None = None
+    parts: list[Turn] = field(default_factory=list)
 
     def halt(self) -> None:
         """Let no further request be made; one that is under way may end."""
         self.halted = True
         if self.waiting is not None:
             self.waiting.cancel()
+        for part in self.parts:
+            part.halt()
+
+    def part(self, sample: int) -> Turn:
+        """Return the turn of one sample; what it spends counts here when it is joined."""
+        one = Turn(self.services, self.path, self.item, self.names, sample=sample)
+        self.parts.append(one)
+        return one
+
+    def join(self) -> None:
+        """Add what the samples spent, in their order."""
+        for part in self.parts:
+            self.usage += part.usage
+            self.attempts += part.attempts
+            self.repairs += part.repairs
+            self.model = self.model or part.model
+            self.rounds = max(self.rounds, part.rounds)
+        self.parts = []
 
     def go_on(self) -> None:
         """Raise RunError when no further request may be made."""
@@ -64,6 +85,8 @@ class Turn:
 
     def repaired(self, how: str) -> None:
         """Note what was done to get an answer."""
+        if self.sample is not None:
+            how = f"sample {self.sample + 1}: {how}"
         self.repairs.append(how)
         self.services.emit(AnswerRepaired(self.path, how, self.services.clock(), self.item))
 
@@ -84,4 +107,4 @@ class Turn:
             self.partial = None if self.shape is None else Partial(wrapped=self.shape.wrapped)
         self.fresh, self.shown = False, True
         value = None if self.partial is None else self.partial.feed(text)
-        self.services.emit(StepDelta(self.path, text, self.services.clock(), self.item, value, restart))
+        self.services.emit(StepDelta(self.path, text, self.services.clock(), self.item, value, restart, self.sample))
