@@ -48,6 +48,15 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """What the model may call: its arguments are an object that `parameters`, a JSON Schema, describes."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One question to a model. `params` go into the body under their own names; nothing else is ever added."""
 
@@ -57,12 +66,14 @@ class ChatRequest:
     shape: Shape | None = None
     structured: Structured | None = None
     stream: bool = False
+    tools: tuple[Tool, ...] = ()
     #: Where the question comes from: `step`, or `step/inner` inside a sub-flow; never sent.
     step: str = ""
     #: Position among the items of a `foreach`, from 0; never sent.
     item: int | None = None
-    #: Position among the `samples` of one answer, from 0; never sent.
+    #: Position among the `samples` of one answer, from 0, and how many there are; never sent.
     sample: int | None = None
+    samples: int = 1
 
 
 @dataclass(frozen=True, slots=True)

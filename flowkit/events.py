@@ -52,6 +52,8 @@ class StepDelta:
     item: int | None = None
     value: Any = None
     restart: bool = False
+    #: Which of the `samples` of a step it belongs to, from 0.
+    sample: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,21 @@ class AnswerRepaired:
     how: str
     at: float
     item: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """The model called a tool, and this is what it gets to read: a result, or an error in words."""
+
+    step: str
+    name: str
+    arguments: Any
+    result: str
+    error: str | None
+    seconds: float
+    at: float
+    item: int | None = None
+    round: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +131,17 @@ class RunFinished:
     at: float
 
 
-Event: TypeAlias = RunStarted | StepStarted | StepDelta | AttemptFailed | AnswerRepaired | ItemFinished | StepFinished | RunFinished
+Event: TypeAlias = (
+    RunStarted
+    | StepStarted
+    | StepDelta
+    | AttemptFailed
+    | AnswerRepaired
+    | ToolFinished
+    | ItemFinished
+    | StepFinished
+    | RunFinished
+)
 
 #: Takes each event; must not block, for it is called by the runner itself.
 Emit: TypeAlias = Callable[[Event], None]

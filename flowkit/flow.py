@@ -153,7 +153,7 @@ class Started:
             self._began = asyncio.get_running_loop().time()
             services = Services(client, runtime.resolve, self._emit, self._elapsed, self._stream, run.simulated, self._grace)
             execution = self._execution = Execution(self._plan, run.inputs, services)
-            waits = {path: tuple(path.removesuffix(step.id) + w for w in step.waits) for path, _, step in self._plan.walk()}
+            waits = {path: tuple(path.removesuffix(step.id) + w for w in step.waits) for path, _, step in self._plan.walk(tools=False)}
             self._emit(RunStarted(run.id, run.flow, run.simulated, waits))
             if self._stopped is not None:
                 execution.stop(self._stopped)

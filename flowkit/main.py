@@ -25,6 +25,7 @@ VERBS: Final = {
     "graph": "Draw the steps of a flow.",
     "init": "Start a project with a flow that runs at once.",
     "doctor": "Show versions, configuration, keys and servers.",
+    "models": "Show where models lead, and whether their servers answer.",
     "schema": "Print the JSON Schema of flow files, for editors.",
     "completion": "Print the script that lets a shell complete commands.",
 }

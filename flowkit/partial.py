@@ -99,8 +99,9 @@ class Partial:
         self._read = self._size
         # What stands loose at the end may go on: 12 may be the beginning of 123.
         known = text if closed or self._in_string else text.rstrip(_LOOSE)
+        raw = known.encode(errors="surrogatepass")
         try:
-            data = from_json(known.encode(errors="surrogatepass"), allow_partial="off" if closed else "trailing-strings", allow_inf_nan=False)
+            data = from_json(raw, allow_partial="off" if closed else "trailing-strings", allow_inf_nan=False)
         except ValueError:  # no JSON, or too deep
             return self._give_up(text) + ("" if end is None else piece[end:])
         self._place = "done" if closed else "inside"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
-from flowkit.chat import Shape
+from flowkit.chat import Shape, Tool
 from flowkit.errors import Place, RenderError
 from flowkit.source import Scalar
 from flowkit.spec import ModelSpec, OnError, RetrySpec, TimeoutSpec
@@ -137,6 +137,15 @@ class PlannedCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedTool:
+    """What the model may call: a Python function, or a flow. `validator` reads the arguments that it writes."""
+
+    tool: Tool
+    validator: Validator
+    target: Callable[..., Any] | Plan
+
+
+@dataclass(frozen=True, slots=True)
 class ChatWork:
     """A chat completion. `shape` is None when the answer is text."""
 
@@ -149,6 +158,7 @@ class ChatWork:
     shape_without_lengths: Shape | None
     retry: RetrySpec
     timeout: TimeoutSpec
+    tools: tuple[PlannedTool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +256,15 @@ class Plan:
     deferred: tuple[tuple[str, Place], ...] = ()
     max_parallel: int | None = None
 
-    def walk(self, prefix: str = "") -> list[tuple[str, Plan, PlannedStep]]:
-        """Return every step with its path, `step/inner` for those of sub-flows."""
+    def walk(self, prefix: str = "", *, tools: bool = True) -> list[tuple[str, Plan, PlannedStep]]:
+        """Return every step with its path: `step/inner` for those of sub-flows, `step/tool/inner` for flows that are tools, if `tools`."""
         found: list[tuple[str, Plan, PlannedStep]] = []
         for step in self.steps.values():
             found.append((prefix + step.id, self, step))
             if isinstance(step.work, FlowWork):
-                found += step.work.plan.walk(f"{prefix}{step.id}/")
+                found += step.work.plan.walk(f"{prefix}{step.id}/", tools=tools)
+            if tools and isinstance(step.work, ChatWork):
+                for each in step.work.tools:
+                    if isinstance(each.target, Plan):
+                        found += each.target.walk(f"{prefix}{step.id}/{each.tool.name}/")
         return found

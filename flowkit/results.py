@@ -28,6 +28,23 @@ class StepError:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool as the model called it. `arguments` is data, or the model's own text where that was no JSON.
+
+    `result` is the text that went back to the model, also where it tells of an `error`; `round` counts from 1.
+    """
+
+    name: str
+    arguments: Any
+    result: str
+    error: str | None
+    seconds: float
+    round: int
+    item: int | None = None
+    sample: int | None = None
+
+
 @dataclass(slots=True)
 class StepResult:
     """One step of a run. `output` is plain data, None where absent. Seconds are from start to end, waiting included."""
@@ -49,6 +66,8 @@ class StepResult:
     #: Per item of a `foreach`: {item, output, error, skipped}.
     results: list[dict[str, Any]] | None = None
     rounds: int = 0
+    #: Every call of a tool, in the order in which they ended.
+    tools: list[ToolUse] = field(default_factory=list)
 
     @property
     def first_token(self) -> float | None:

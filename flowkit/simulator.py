@@ -36,8 +36,8 @@ _ERRORS = {
 class Simulator:
     """A server for one run. It answers in the same way for the same seed, replies and order of calls.
 
-    Of a list of replies, a step without `foreach` takes the next one at each call (samples, rounds, and questions asked again
-    included); an item of a `foreach` takes the reply at its own position at every call, so that the order in which items come does
+    Of a list of replies, a step without `foreach` takes the next one at each call (rounds and questions asked again included; of
+    several samples, each takes the one at its own position, and asked again those behind them); an item of a `foreach` takes the reply at its own position at every call, so that the order in which items come does
     not matter. Cases see the last user message; a question that is asked again because its answer was wrong counts as the first.
     """
 
@@ -93,7 +93,7 @@ class Simulator:
     def _answer(self, request: ChatRequest) -> Answer:
         script = self._replies.scripts.get(request.step)
         if script and script.answers:
-            at = self._count(request.step) if request.item is None else request.item
+            at = self._position(request) if request.item is None else request.item
             return script.answers[min(at, len(script.answers) - 1)]
         if script and (case := self._case(script.cases, request)):
             if len(case.answers) == 1:
@@ -101,6 +101,13 @@ class Simulator:
             at = self._count(request.step, request.item, case.pattern)
             return case.answers[min(at, len(case.answers) - 1)]
         return Reply(self._sample(request))
+
+    def _position(self, request: ChatRequest) -> int:
+        """Which call of a step this is. The samples of one answer come first, in their order, then what is asked again."""
+        if request.sample is None:
+            return self._count(request.step)
+        before = self._count(request.step, request.sample, "sample of an answer")
+        return request.sample if before == 0 else request.samples + self._count(request.step)
 
     def _count(self, *what: object) -> int:
         """How often this was asked before."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -122,11 +121,10 @@ def test_what_is_no_json_is_refused(text: str):
 @pytest.mark.parametrize(
     "text", ["{" * 200_000, '{"a":"' * 50_000, "```x\n" * 50_000, '"' * 100_001, "[{" * 100_000, "{a}" * 100_000, "," * 200_000]
 )
+@pytest.mark.timeout(60)
 def test_hostile_prose_costs_little(text: str):
-    """No text makes the search for JSON slow."""
-    start = time.perf_counter()
+    """No text makes the search for JSON slow: what this guards against takes many minutes."""
     wrong(text)
-    assert time.perf_counter() - start < 2
 
 
 def test_text_is_its_own_value():

@@ -26,7 +26,7 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
     ),
     (
         StepDelta("a", "x", 0.5, item=1, value={"n": 1}, restart=True),
-        {"event": "step_delta", "at": 0.5, "step": "a", "item": 1, "text": "x", "value": {"n": 1}, "restart": True},
+        {"event": "step_delta", "at": 0.5, "step": "a", "item": 1, "text": "x", "value": {"n": 1}, "restart": True, "sample": None},
     ),
     (
         AttemptFailed("a", Attempt(1, "m", "server", 0.1, "boom", 500), 1.0, 0.5),
@@ -35,7 +35,15 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
             "at": 0.5,
             "step": "a",
             "item": None,
-            "attempt": {"number": 1, "model": "m", "outcome": "server", "seconds": 0.1, "message": "boom", "status": 500, "first_token": None},
+            "attempt": {
+                "number": 1,
+                "model": "m",
+                "outcome": "server",
+                "seconds": 0.1,
+                "message": "boom",
+                "status": 500,
+                "first_token": None,
+            },
             "delay": 1.0,
         },
     ),

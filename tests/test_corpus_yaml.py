@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from unwatched import unwatched
 
 from flowkit import compiler, config, project
 
@@ -50,14 +52,16 @@ def test_file_is_judged_as_indexed(entry: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("entry", [e for e in FILES if e.get("isolate")], ids=lambda e: e["file"])
 def test_hostile_file_is_refused_in_little_time_and_memory(entry: dict[str, Any]) -> None:
-    started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, __file__, entry["file"], str(entry["limit_mb"])], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, __file__, entry["file"], str(entry["limit_mb"]), str(entry["limit_s"])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=unwatched(),
     )
     assert done.returncode == 0, done.stderr[-500:]
     judge(entry, json.loads(done.stdout))
-    # The interpreter itself starts within a second also on a busy machine.
-    assert time.monotonic() - started < entry["limit_s"] + 1
 
 
 @pytest.mark.parametrize("entry", [e for e in FILES if "same_as" in e], ids=lambda e: e["file"])
@@ -76,4 +80,6 @@ if __name__ == "__main__":
         int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if Path("/proc/self/statm").exists() else 400 << 20
     )
     resource.setrlimit(resource.RLIMIT_AS, (mapped + most, mapped + most))
+    seconds = math.ceil(time.process_time() + float(sys.argv[3])) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))  # of work, so that a busy machine fails nothing
     print(json.dumps(reported(sys.argv[1])))

@@ -12,7 +12,7 @@ import pytest
 
 import flowkit
 from flowkit import replies, source
-from flowkit.errors import ConfigError, Problems
+from flowkit.errors import Problems
 from flowkit.results import Run
 from flowkit.testing import Simulator
 
@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent / "flows" / "good"
 EXAMPLES = sorted(path.parent for path in (ROOT / "flows").glob("*/expected.json"))
 PORTS = sorted(path.parent for path in HERE.glob("*/expected.json"))
-#: Ports that need keys of later versions: they are checked, and refused before anything is called.
-LATER = {"shop_switch", "summary_scores"}
 
 
 def cases(folders: list[Path]) -> list[Any]:
@@ -100,7 +98,7 @@ def test_the_examples_are_all_here() -> None:
     assert kinds == {"chat", "flow", "call", "set"}
 
 
-@pytest.mark.parametrize(("folder", "case"), cases([p for p in PORTS if p.name not in LATER]))
+@pytest.mark.parametrize(("folder", "case"), cases(PORTS))
 def test_a_port_gives_what_the_original_gives(folder: Path, case: dict[str, Any], tmp_path: Path) -> None:
     copy = tmp_path / folder.name
     shutil.copytree(folder, copy)
@@ -112,15 +110,3 @@ def test_a_port_gives_what_the_original_gives(folder: Path, case: dict[str, Any]
     assert json.loads(json.dumps(run.outputs)) == case["outputs"]
     check_run(run, asked)
     check_calls(asked, case["calls"])
-
-
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_a_port_that_needs_a_later_version_is_refused_before_anything_is_called(name: str, tmp_path: Path) -> None:
-    copy = tmp_path / name
-    shutil.copytree(HERE / name, copy)
-    (copy / "flowkit.toml").touch()
-    asked = server(copy)
-    flow = flowkit.load(flow_file(copy), simulate=asked)
-    with pytest.raises(ConfigError, match="cannot run in this version"):
-        flow.run(given(copy, []))
-    assert asked.requests == []

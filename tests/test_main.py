@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from command_line import ONE, call, child, environment, write
+from unwatched import unwatched
 
 from flowkit import __version__, main
 from flowkit.main import VERBS, cli
@@ -33,7 +34,7 @@ SLOW = {
 @pytest.mark.parametrize("args", [["--help"], ["-h"], ["--version"]])
 def test_help_imports_nothing_slow(args):
     code = f"import sys\nfrom flowkit.main import cli\ntry: cli.main({args!r})\nexcept SystemExit: pass\nprint(*sorted(sys.modules), file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=unwatched())
     loaded = set(done.stderr.split())
     assert not loaded & SLOW
     assert {name for name in loaded if name.startswith("flowkit")} == {"flowkit", "flowkit.main"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -13,7 +14,12 @@ from pydantic_core import from_json
 from flowkit.partial import Partial
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8) | st.sampled_from(['{"a": [', "\\", '"', "😀", "}"]),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | st.sampled_from(['{"a": [', "\\", '"', "😀", "}"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
     max_leaves=12,
 )
@@ -24,7 +30,7 @@ def values(text, cuts=None, *, wrapped=False):
     """What is known after each piece."""
     partial = Partial(wrapped=wrapped)
     edges = sorted({0, len(text), *(range(len(text)) if cuts is None else (cut % (len(text) + 1) for cut in cuts))})
-    return [partial.feed(text[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    return [partial.feed(text[a:b]) for a, b in pairwise(edges)]
 
 
 def part_of(part, whole):
@@ -42,7 +48,13 @@ def part_of(part, whole):
     return part == whole
 
 
-@given(RECORDS, st.booleans(), st.sampled_from([None, 1]), st.lists(st.integers(0, 10_000), max_size=20) | st.none(), st.sampled_from(["", "Here:\n```json\n", "<think>{[ }</think>\n", "{no} "]))
+@given(
+    RECORDS,
+    st.booleans(),
+    st.sampled_from([None, 1]),
+    st.lists(st.integers(0, 10_000), max_size=20) | st.none(),
+    st.sampled_from(["", "Here:\n```json\n", "<think>{[ }</think>\n", "{no} "]),
+)
 @example({"a": "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"), "b": [12, True]}, True, None, None, "")
 def test_what_is_known_is_always_a_part_of_the_answer_and_in_the_end_all_of_it(record, escape, indent, cuts, before):
     text = before + json.dumps(record, ensure_ascii=escape, indent=indent)

@@ -43,7 +43,10 @@ def test_a_typed_answer_is_known_piece_by_piece(tmp_path: Path) -> None:
 
 
 def test_what_is_no_record_is_known_without_its_wrapper(tmp_path: Path) -> None:
-    seen = [delta.value for delta in deltas(events(load(tmp_path, "steps:\n  a: {prompt: a, output: list(string)}\n", {"a": [["some", "words"]]})))]
+    seen = [
+        delta.value
+        for delta in deltas(events(load(tmp_path, "steps:\n  a: {prompt: a, output: list(string)}\n", {"a": [["some", "words"]]})))
+    ]
     assert all(value is None or isinstance(value, list) for value in seen)
     assert seen[-1] == ["some", "words"]
 

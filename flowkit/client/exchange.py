@@ -90,7 +90,8 @@ class Exchange:
             except ModelError as error:
                 # A connection may break once all has been said.
                 if error.kind != "connection" or not reader.complete:
-                    error.text = error.text or reader.text
+                    # To copy what is too large would make it larger still.
+                    error.text = error.text or (reader.text if error.kind != "response_too_large" else "")
                     raise
         completion, rest = reader.conclude()
         self._show(rest)

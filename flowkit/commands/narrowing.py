@@ -36,9 +36,8 @@ class Narrowing:
         steps = {
             id_: wanted if id_ == target.id else self._before(step, f"{prefix}{id_}") for id_, step in plan.steps.items() if id_ in needed
         }
-        # What this version cannot run yet but does not change a request may stay; tools would be part of it.
-        deferred = tuple(each for each in plan.deferred if each[0].startswith("`tools`"))
-        return replace(plan, steps=steps, outputs=None, leaves=(), deferred=deferred)
+        # What this version cannot run yet does not change this one request.
+        return replace(plan, steps=steps, outputs=None, leaves=(), deferred=())
 
     def _before(self, step: PlannedStep, path: str) -> PlannedStep:
         if path in self._outputs:

@@ -17,7 +17,7 @@ def sources(plan: Plan, prefix: str = "", *, many: bool = False) -> Iterator[tup
         several = many or step.foreach is not None
         if isinstance(step.work, FlowWork):
             yield from sources(step.work.plan, f"{prefix}{id_}/", many=several)
-        elif isinstance(step.work, ChatWork) and step.work.shape is None:
+        elif isinstance(step.work, ChatWork) and step.work.shape is None and step.samples is None:
             yield prefix + id_, several
 
 

@@ -30,3 +30,7 @@ class Verb(click.Command):
             with formatter.indentation():
                 formatter.write_text(rest)
         self.format_options(ctx, formatter)
+
+
+class Verbs(Verb, click.Group):
+    """A command that has commands of its own."""

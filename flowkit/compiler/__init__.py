@@ -15,15 +15,17 @@ from flowkit.compiler.overrides import overlay
 from flowkit.compiler.session import MAX_DEPTH, Session
 from flowkit.compiler.steps import StepCheck
 from flowkit.compiler.texts import exprs_of, texts_of
+from flowkit.compiler.tools import is_flow
 from flowkit.errors import FlowError, Place, Problem, Problems
 from flowkit.plan import Computed, ModelNames, Plan, PlannedStep
 from flowkit.project import PathRefused, Project
+from flowkit.source import Scalar
 from flowkit.spec import FlowSpec, MapOf, StepSpec
 from flowkit.types.algebra import ANY, Field, Null, Record, Type, widen
 from flowkit.types.validators import Validator
 
 #: Keys that the format knows and this version cannot run yet.
-_LATER = ("tools", "variants")
+_LATER = ("variants",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,9 @@ class _Compiler:
         whole = True
         for id_ in order:
             step = spec.steps[id_]
-            child = self._child(step, spec)
-            made, kind = StepCheck(flow, step, reads[id_]).plan(child)
+            child = self._named(step.uses, spec) if step.kind == "flow" and step.uses is not None else None
+            flows = {name.text: self._named(name, spec) for name in step.tools if is_flow(name.text)}
+            made, kind = StepCheck(flow, step, reads[id_]).plan(child, flows)
             if id_ in in_circle:
                 kind = _declared(step)
             flow.steps[id_] = kind
@@ -149,24 +152,23 @@ class _Compiler:
         found.update(dict.fromkeys(n.text for n in step.needs))
         return tuple(id_ for id_ in found if id_ in spec.steps)
 
-    def _child(self, step: StepSpec, spec: FlowSpec) -> Plan | None:
-        if step.kind != "flow" or step.uses is None:
-            return None
+    def _named(self, name: Scalar, spec: FlowSpec) -> Plan | None:
+        """Return the plan of a flow that a step names, None after a problem."""
         problems = self.session.problems
         try:
-            path = project.resolve(step.uses.text, beside=spec.path, root=self.session.project.root)
+            path = project.resolve(name.text, beside=spec.path, root=self.session.project.root)
         except PathRefused as e:
             code = "path-escape" if e.reason == "escape" else "file-not-found"
-            problems.error(code, step.uses.place(), e.message, e.hint)
+            problems.error(code, name.place(), e.message, e.hint)
             return None
         if path in self.open:
             circle = " → ".join(self.session.shown(p) for p in [*self.open[self.open.index(path) :], path])
             problems.error(
-                "flow-cycle", step.uses.place(), f"this flow uses itself: {circle}", "a flow cannot contain itself; use `repeat` for rounds"
+                "flow-cycle", name.place(), f"this flow uses itself: {circle}", "a flow cannot contain itself; use `repeat` for rounds"
             )
             return None
         if len(self.open) >= MAX_DEPTH:
-            problems.error("flow-depth", step.uses.place(), f"sub-flows are nested deeper than {MAX_DEPTH}")
+            problems.error("flow-depth", name.place(), f"sub-flows are nested deeper than {MAX_DEPTH}")
             return None
         return self.compile(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,8 @@ from flowkit.chat import Shape
 from flowkit.checker.kinds import Condition, Facts, StepKind
 from flowkit.checker.narrowing import NOTHING
 from flowkit.checker.reports import sorts, spell
-from flowkit.checker.scope import did_you_mean
 from flowkit.compiler.checking import Checking, FlowScope, listed, place_of, required
-from flowkit.functions import LoadFailed
+from flowkit.compiler.tools import Tools, loaded, report_positional
 from flowkit.plan import (
     CallWork,
     ChatWork,
@@ -65,12 +65,17 @@ class StepCheck(Checking):
         self.held: Condition | None = None
         self.denied: Facts = NOTHING
         self.child: Plan | None = None
+        self.flows: Mapping[str, Plan | None] = {}
 
-    def plan(self, child: Plan | None) -> tuple[PlannedStep | None, StepKind]:
-        """Return the step to run, None after a problem, and what the steps below know of it."""
+    def plan(self, child: Plan | None, flows: Mapping[str, Plan | None]) -> tuple[PlannedStep | None, StepKind]:
+        """Return the step to run, None after a problem, and what the steps below know of it.
+
+        `child` is the flow that it uses, `flows` are those among its tools.
+        """
         step = self.step
         before = len(self.problems.found)
         self.child = child
+        self.flows = flows
         skips_with = self._on_skip()
         foreach = self._foreach()
         when = None
@@ -254,6 +259,7 @@ class StepCheck(Checking):
             without,
             _over(step.retry, defaults.retry, RetrySpec()),
             _over(step.timeout, defaults.timeout, TimeoutSpec()),
+            Tools(self.session, self.path, self.flows).plan(step.tools),
         )
 
     def _model(self, name: Scalar) -> None:
@@ -318,25 +324,13 @@ class StepCheck(Checking):
     def _call(self) -> tuple[Work | None, Type]:
         step = self.step
         assert step.call is not None
-        try:
-            function = self.session.load(step.call.text, self.path)
-        except LoadFailed as e:
-            module, _, name = step.call.text.rpartition(":")
-            meant = module if e.code == "unknown-module" else name
-            hint = did_you_mean(meant, list(e.names), "there is" if e.code == "unknown-module" else "it has")
-            self.problems.error(e.code, step.call.place(), e.message, hint)
+        function = loaded(self.session, step.call, self.path)
+        if function is None:
             self._with_of(Record(()), "", check=False)
-            return None, step.output or ANY
-        if not callable(function):
-            self.problems.error("unknown-function", step.call.place(), f"{step.call.text!r} is no function")
             return None, step.output or ANY
         signature = signature_of(function)
         if signature.positional_only:
-            names = listed(list(signature.positional_only))
-            message = f"function {step.call.text!r} takes {names} by position only, but `with` gives arguments by name"
-            self.problems.error(
-                "positional-only", step.call.place(), message, "take the / out of its arguments, or wrap it in a function of your own"
-            )
+            report_positional(self.session, step.call, signature, "`with` gives arguments by name")
             self._with_of(Record(()), "", check=False)
             return None, step.output or signature.returns
         given = self._with_of(Record(signature.params), f"function {step.call.text!r}", check=not signature.extra_keywords)

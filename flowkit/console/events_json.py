@@ -6,7 +6,7 @@ Every object has `event` (the kind of the event) and `at` (seconds since the run
 |-------------------|------|
 | `run_started`     | `run`, `flow`, `simulated`, `steps`: id to the list of steps that it waits for |
 | `step_started`    | `step`, `item`, `kind`, `items`, `model` |
-| `step_delta`      | `step`, `item`, `text`, `value`: what is known so far of a typed answer, `restart`: the text begins again |
+| `step_delta`      | `step`, `item`, `text`, `value`: what is known so far of a typed answer, `restart`: the text begins again, `sample` |
 | `attempt_failed`  | `step`, `item`, `attempt`, `delay` |
 | `answer_repaired` | `step`, `item`, `how` |
 | `item_finished`   | `step`, `item`, `status`, `seconds`, `usage`, `error` |
@@ -14,8 +14,9 @@ Every object has `event` (the kind of the event) and `at` (seconds since the run
 | `run_finished`    | `run`, `flow`, `status`, `simulated`, `seconds`, `outputs`, `usage`, `error` |
 
 `step` is a step id, or `step/inner` in a sub-flow; `item` the position in a `foreach` from 0, else null; `usage` as in `--json`;
-`error` is null or `{kind, message}`, of a run also `step`; `attempt` is `{number, model, outcome, seconds, message, status, first_token}`; `first_token` is in seconds from the request, null where
-nothing was streamed.
+`error` is null or `{kind, message}`, of a run also `step`; `attempt` is
+`{number, model, outcome, seconds, message, status, first_token}`; `first_token` is in seconds from the request, null where nothing was
+streamed; `sample` counts the samples of a step from 0, null where there is one answer.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def document(event: Event) -> dict[str, Any]:
             more: dict[str, Any] = {"kind": event.kind, "items": event.items, "model": event.model}
             return {"event": "step_started", "at": at, "step": event.step, "item": event.item} | more
         case StepDelta():
-            more = {"text": event.text, "value": event.value, "restart": event.restart}
+            more = {"text": event.text, "value": event.value, "restart": event.restart, "sample": event.sample}
             return {"event": "step_delta", "at": at, "step": event.step, "item": event.item} | more
         case AttemptFailed():
             more = {"attempt": _attempt(event.attempt), "delay": event.delay}

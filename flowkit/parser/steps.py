@@ -222,7 +222,9 @@ def _is_function(r: Reading, name: Scalar, what: str) -> bool:
 
 
 def _tools(r: Reading, found: Found | None, where: str) -> tuple[Scalar, ...]:
-    return tuple(name for name in _names(r, found, "tools", where) if _is_function(r, name, f"an entry of 'tools' of {where}"))
+    """Functions, and flows, which are known by the end of their names."""
+    what = f"an entry of 'tools' of {where}"
+    return tuple(n for n in _names(r, found, "tools", where) if n.text.endswith((".yaml", ".yml")) or _is_function(r, n, what))
 
 
 def _needs(r: Reading, found: Found | None, where: str) -> tuple[Scalar, ...]:

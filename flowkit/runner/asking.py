@@ -92,7 +92,17 @@ async def _ask(
     # Without a word of the author only attempts are bounded: how long a call waits for its turn is no fault of the server.
     total = work.timeout.total
     deadline = None if total is None else asyncio.get_running_loop().time() + total
-    request = ChatRequest(endpoint.model, messages, _params(resolved, work), shape, None, services.stream, turn.path, turn.item, turn.sample)
+    request = ChatRequest(
+        endpoint.model,
+        messages,
+        _params(resolved, work),
+        shape,
+        stream=services.stream,
+        step=turn.path,
+        item=turn.item,
+        sample=turn.sample,
+        samples=turn.samples,
+    )
     again = REASKS if "invalid_output" in policy.on else 0
     before = len(turn.attempts)
     left = policy.attempts

@@ -17,7 +17,7 @@ async def several(turn: Turn, number: int, at_once: int, answer: Callable[[Turn]
 
     The first that fails ends all others: what they would bring is of no use any more. Raises its RunError.
     """
-    turns = [turn.part(at) for at in range(number)]
+    turns = [turn.part(at, number) for at in range(number)]
     found: dict[int, Any] = {}
     failures: list[RunError] = []
     left = iter(enumerate(turns))

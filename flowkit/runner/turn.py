@@ -45,8 +45,9 @@ class Turn:
     halted: bool = False
     #: The task that waits to send a request; None while one is under way.
     waiting: asyncio.Task[Any] | None = None
-    #: Which of several samples of one answer this is, from 0; and of a turn with samples, theirs that are under way.
+    #: Which of how many samples of one answer this is, from 0; and of a turn with samples, theirs that are under way.
     sample: int | None = None
+    samples: int = 1
     parts: list[Turn] = field(default_factory=list)
 
     def halt(self) -> None:
@@ -57,9 +58,9 @@ class Turn:
         for part in self.parts:
             part.halt()
 
-    def part(self, sample: int) -> Turn:
-        """Return the turn of one sample; what it spends counts here when it is joined."""
-        one = Turn(self.services, self.path, self.item, self.names, sample=sample)
+    def part(self, sample: int, samples: int) -> Turn:
+        """Return the turn of one of several samples; what it spends counts here when it is joined."""
+        one = Turn(self.services, self.path, self.item, self.names, sample=sample, samples=samples)
         self.parts.append(one)
         return one
 

@@ -74,7 +74,8 @@ def signature(func: Callable[..., Any]) -> Signature:
         elif p.kind is p.POSITIONAL_ONLY:
             positional += [p.name] if p.default is p.empty else []
         elif p.kind is not p.VAR_POSITIONAL:
-            params.append(_parameter(p, reader.read(hints.get(p.name, Any))))
+            annotation = hints.get(p.name, Any)
+            params.append(_parameter(p, reader.read(annotation), _about(annotation)))
     returns = reader.read(hints.get("return", Any))
     return Signature(tuple(params), returns, extra, _is_async(func), tuple(positional))
 
@@ -93,10 +94,11 @@ def _is_async(func: Any) -> bool:
     return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(type(func).__call__)
 
 
-def _parameter(p: inspect.Parameter, type_: Type) -> Field:
+def _parameter(p: inspect.Parameter, type_: Type, description: str) -> Field:
     if p.default is p.empty:
-        return Field(p.name, type_)
-    return Field(p.name, type_, optional=True, default=p.default if type(p.default) in (str, int, float, bool) else MISSING)
+        return Field(p.name, type_, description=description)
+    default = p.default if type(p.default) in (str, int, float, bool) else MISSING
+    return Field(p.name, type_, optional=True, description=description, default=default)
 
 
 #: What evaluating an annotation in a string may raise: it is code of the project, run as Python itself would run it.

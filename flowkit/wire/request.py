@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
-from flowkit.chat import ChatRequest, Message, Shape
+from flowkit.chat import ChatRequest, Message, Shape, Tool
 from flowkit.errors import ModelRejected
 from flowkit.wire.decode import scrub
 
@@ -38,6 +38,8 @@ def encode(
     for name, value in params.items():
         if value is not None:
             body[max_tokens_key if max_tokens_key and name in _LENGTH_KEYS else name] = value
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
     if request.shape is not None and (form := _response_format(request.shape, request.structured)):
         body["response_format"] = form
     if request.stream:
@@ -48,6 +50,13 @@ def encode(
     if not (_finite(params) and _finite(extra)):
         raise ModelRejected("a parameter is NaN or infinite, which JSON cannot say", kind="bad_request")
     return _dumps(body)
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters}
+    if tool.description:
+        function["description"] = tool.description
+    return {"type": "function", "function": function}
 
 
 def _response_format(shape: Shape, structured: str | None) -> dict[str, Any] | None:
