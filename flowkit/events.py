@@ -90,6 +90,7 @@ class ToolFinished:
     at: float
     item: int | None = None
     round: int = 1
+    sample: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

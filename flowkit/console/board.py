@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowkit.chat import Usage
-from flowkit.events import AnswerRepaired, AttemptFailed, Event, ItemFinished, RunFinished, RunStarted, StepDelta, StepFinished, StepStarted
+from flowkit.events import (
+    AnswerRepaired,
+    AttemptFailed,
+    Event,
+    ItemFinished,
+    RunFinished,
+    RunStarted,
+    StepDelta,
+    StepFinished,
+    StepStarted,
+    ToolFinished,
+)
 from flowkit.results import Run, Status, StepError
 
 if TYPE_CHECKING:
@@ -44,6 +55,7 @@ class Row:
     #: Characters of streamed text so far.
     received: int = 0
     repairs: int = 0
+    tools: int = 0
     cached: bool = False
     error: StepError | None = None
 
@@ -102,6 +114,8 @@ class Board:
                     row.waiting[event.item] = Wait(event.at + event.delay, event.attempt.outcome)
             case AnswerRepaired():
                 self._row(event.step).repairs += 1
+            case ToolFinished():
+                self._row(event.step).tools += 1
             case ItemFinished():
                 row = self._row(event.step)
                 row.done += 1

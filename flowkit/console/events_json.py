@@ -9,6 +9,7 @@ Every object has `event` (the kind of the event) and `at` (seconds since the run
 | `step_delta`      | `step`, `item`, `text`, `value`: what is known so far of a typed answer, `restart`: the text begins again, `sample` |
 | `attempt_failed`  | `step`, `item`, `attempt`, `delay` |
 | `answer_repaired` | `step`, `item`, `how` |
+| `tool_finished`   | `step`, `item`, `name`, `arguments`, `result`, `error`: a text or null, `seconds`, `round`, `sample` |
 | `item_finished`   | `step`, `item`, `status`, `seconds`, `usage`, `error` |
 | `step_finished`   | `step`, `status`, `seconds`, `output`, `model`, `usage`, `error`, `attempts`, `cached`, `first_token` |
 | `run_finished`    | `run`, `flow`, `status`, `simulated`, `seconds`, `outputs`, `usage`, `error` |
@@ -26,7 +27,18 @@ from typing import TYPE_CHECKING, Any, TextIO
 from flowkit import printable
 from flowkit.console.outputs import error, run_error, seconds, usage
 from flowkit.console.sink import Sink
-from flowkit.events import AnswerRepaired, AttemptFailed, Event, ItemFinished, RunFinished, RunStarted, StepDelta, StepFinished, StepStarted
+from flowkit.events import (
+    AnswerRepaired,
+    AttemptFailed,
+    Event,
+    ItemFinished,
+    RunFinished,
+    RunStarted,
+    StepDelta,
+    StepFinished,
+    StepStarted,
+    ToolFinished,
+)
 
 if TYPE_CHECKING:
     from flowkit.chat import Attempt
@@ -66,6 +78,10 @@ def document(event: Event) -> dict[str, Any]:
             return {"event": "attempt_failed", "at": at, "step": event.step, "item": event.item} | more
         case AnswerRepaired():
             return {"event": "answer_repaired", "at": at, "step": event.step, "item": event.item, "how": event.how}
+        case ToolFinished():
+            more = {"name": event.name, "arguments": event.arguments, "result": event.result if event.error is None else None}
+            more |= {"error": event.error, "seconds": round(event.seconds, 6), "round": event.round, "sample": event.sample}
+            return {"event": "tool_finished", "at": at, "step": event.step, "item": event.item} | more
         case ItemFinished():
             return {"event": "item_finished", "at": at, "step": event.step, "item": event.item} | _ending(event)
         case StepFinished():

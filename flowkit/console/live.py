@@ -205,6 +205,8 @@ def _note(row: Row, now: float) -> tuple[str, str]:
         parts.extend(_waiting(row, now))
         if row.lost:
             parts.append(f"{row.lost} failed")
+        if row.tools:
+            parts.append(printable.plural(row.tools, "tool call"))
         if row.received and not parts:
             parts.append(f"{printable.count(row.received)} characters")
         return ", ".join(parts), "yellow" if row.retries or row.lost else "dim"
@@ -222,6 +224,8 @@ def _note(row: Row, now: float) -> tuple[str, str]:
         parts.append(printable.plural(row.retries, "failed attempt"))
     if row.lost:
         parts.append(f"{row.lost} failed")
+    if row.tools:
+        parts.append(printable.plural(row.tools, "tool call"))
     if row.repairs:
         parts.append("answer repaired" if row.repairs == 1 else f"{row.repairs} repairs")
     return ", ".join(parts), "dim"

@@ -9,7 +9,7 @@ from flowkit import printable
 
 if TYPE_CHECKING:
     from flowkit.chat import Usage
-    from flowkit.results import Run, StepError, StepResult
+    from flowkit.results import Run, StepError, StepResult, ToolUse
 
 SCHEMA = 1
 
@@ -36,7 +36,7 @@ def document(run: Run, *, cost: float | None = None) -> dict[str, Any]:
 
 
 def _step(step: StepResult) -> dict[str, Any]:
-    return {
+    found = {
         "status": str(step.status),
         "output": step.output,
         "model": step.model,
@@ -46,6 +46,22 @@ def _step(step: StepResult) -> dict[str, Any]:
         "attempts": len(step.attempts),
         "cached": step.cached,
         "error": error(step.error),
+    }
+    if step.tools:
+        found["tools"] = [_tool(use) for use in step.tools]
+    return found
+
+
+def _tool(use: ToolUse) -> dict[str, Any]:
+    return {
+        "name": use.name,
+        "arguments": use.arguments,
+        "result": use.result if use.error is None else None,
+        "error": use.error,
+        "seconds": round(use.seconds, 6),
+        "round": use.round,
+        "item": use.item,
+        "sample": use.sample,
     }
 
 

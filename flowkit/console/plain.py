@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from flowkit import printable
 from flowkit.console.sink import Sink
-from flowkit.events import AnswerRepaired, AttemptFailed, Event, ItemFinished, RunFinished, RunStarted, StepDelta, StepFinished, StepStarted
+from flowkit.events import (
+    AnswerRepaired,
+    AttemptFailed,
+    Event,
+    ItemFinished,
+    RunFinished,
+    RunStarted,
+    StepDelta,
+    StepFinished,
+    StepStarted,
+    ToolFinished,
+)
 from flowkit.results import Status, StepError
 
 if TYPE_CHECKING:
@@ -14,6 +25,8 @@ if TYPE_CHECKING:
 
 #: A `foreach` of at least this many items says how far it is, at each tenth.
 MANY: Final = 20
+#: Columns for the arguments of a tool.
+_ARGUMENTS: Final = 60
 
 
 class PlainView:
@@ -42,6 +55,8 @@ class PlainView:
                 return f"{_name(event)}: attempt {attempt.number} failed: {_why(attempt.outcome, attempt.message)}{again}"
             case AnswerRepaired():
                 return f"{_name(event)}: {event.how}"
+            case ToolFinished():
+                return f"{_name(event)}: {_tool(event)}"
             case ItemFinished():
                 return self._item(event)
             case StepFinished():
@@ -70,8 +85,14 @@ class PlainView:
         return f"{event.step}: {done} of {of} items done"
 
 
-def _name(event: AttemptFailed | AnswerRepaired | ItemFinished) -> str:
+def _name(event: AttemptFailed | AnswerRepaired | ToolFinished | ItemFinished) -> str:
     return event.step if event.item is None else f"{event.step}[{event.item}]"
+
+
+def _tool(event: ToolFinished) -> str:
+    arguments = printable.json_text(event.arguments)
+    called = f"called {event.name} {printable.clip(arguments, _ARGUMENTS)}"
+    return f"{called} in {printable.seconds(event.seconds)}" if event.error is None else f"{called}: {event.error}"
 
 
 def _ended(event: StepFinished) -> str:

@@ -14,6 +14,7 @@ from flowkit.errors import ModelError, OutputError, RenderError
 from flowkit.plan import ChatWork, Plan, PlannedCheck, PlannedMessage, PlannedPart, PlannedStep, TextOf
 from flowkit.retry import Policy
 from flowkit.runner.services import ATTEMPT_TIMEOUT
+from flowkit.runner.tooling import Toolbox
 from flowkit.runner.turn import Turn
 from flowkit.types.validators import FieldError, Invalid
 from flowkit.wire.reply import usable
@@ -64,13 +65,15 @@ def _part(part: PlannedPart, names: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": part.kind, "text": values["text"]} if part.kind == "text" else {"type": part.kind, part.kind: values}
 
 
-async def ask(plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: Mapping[str, Any]) -> Any:
+async def ask(
+    plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: Mapping[str, Any], toolbox: Toolbox | None = None
+) -> Any:
     """Return the typed answer; the models of the step are asked in turn until one gives it. Raises RunError."""
     messages = render(work, names)
     models = work.models or ("",)
     for at, name in enumerate(models):
         try:
-            return await _ask(plan, step, work, turn, names, messages=messages, model=name)
+            return await _ask(plan, step, work, turn, names, messages=messages, model=name, toolbox=toolbox)
         except (ModelError, OutputError) as e:
             if at + 1 == len(models) or turn.shown:
                 raise
@@ -79,7 +82,15 @@ async def ask(plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: 
 
 
 async def _ask(
-    plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: Mapping[str, Any], *, messages: tuple[Message, ...], model: str
+    plan: Plan,
+    step: PlannedStep,
+    work: ChatWork,
+    turn: Turn,
+    names: Mapping[str, Any],
+    *,
+    messages: tuple[Message, ...],
+    model: str,
+    toolbox: Toolbox | None,
 ) -> Any:
     services = turn.services
     resolved = services.models(model, plan)
@@ -92,12 +103,15 @@ async def _ask(
     # Without a word of the author only attempts are bounded: how long a call waits for its turn is no fault of the server.
     total = work.timeout.total
     deadline = None if total is None else asyncio.get_running_loop().time() + total
+    said = toolbox.said if toolbox is not None else []
+    params = _params(resolved, work)
     request = ChatRequest(
         endpoint.model,
-        messages,
-        _params(resolved, work),
+        (*messages, *said),
+        _after_tools(params) if said else params,
         shape,
         stream=services.stream,
+        tools=() if toolbox is None else toolbox.tools,
         step=turn.path,
         item=turn.item,
         sample=turn.sample,
@@ -124,6 +138,14 @@ async def _ask(
             turn.waiting = None
         turn.usage += completion.usage if completion.usage is not None else Usage(calls=1)
         usable(completion, typed=shape is not None)
+        if completion.tool_calls and toolbox is not None:
+            got = await toolbox.answer(completion, deadline)
+            request = replace(request, messages=(*request.messages, *got), params=_after_tools(request.params))
+            # What the tools gave is asked about by a new question, with all of its attempts.
+            before, left = len(turn.attempts), policy.attempts
+            continue
+        if completion.tool_calls and not completion.text.strip():
+            raise ModelError("the model asked for a tool, but the step has none", kind="bad_response", text=completion.text)
         value, wrong = _read(step, completion, turn, names, wrapped=shape is not None and shape.wrapped)
         if wrong is None:
             turn.messages = [m for m in messages if m.role not in _OWN_ROLES] + [Message("assistant", completion.text)]
@@ -138,6 +160,13 @@ async def _ask(
         turn.repaired(f"asked again: {wrong.message}")
         asked = (*request.messages, Message("assistant", completion.text), Message("user", wrong.ask))
         request = replace(request, messages=asked)
+
+
+def _after_tools(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Let the model answer: a `tool_choice` that demands a call holds for the first request only, or there would be no end."""
+    if params.get("tool_choice") in (None, "auto", "none"):
+        return params
+    return {name: value for name, value in params.items() if name != "tool_choice"}
 
 
 def _counted(attempts: Sequence[Attempt]) -> int:

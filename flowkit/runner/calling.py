@@ -15,33 +15,36 @@ from flowkit.templates.data import LimitExceeded, NotText, plain
 
 
 async def call(work: CallWork, names: Mapping[str, Any]) -> Any:
-    """Return what the function gave, as plain data; a plain function runs in a thread, so that it may block.
+    """Return what the function of a step gave. Raises as `invoke` does, and RenderError when its arguments are no mapping."""
+    return await invoke(work.function, work.name, arguments(work.with_.of(names)))
+
+
+async def invoke(function: Callable[..., Any], name: str, given: Mapping[str, Any]) -> Any:
+    """Return what a function gave, as plain data; a plain function runs in a thread, so that it may block.
 
     Raises:
-        RenderError: its arguments are no mapping.
         CallError: it raised, or gave what is no data.
     """
-    given = arguments(work.with_.of(names))
     try:
-        if inspect.iscoroutinefunction(work.function):
-            found = await work.function(**given)
+        if inspect.iscoroutinefunction(function):
+            found = await function(**given)
         else:
-            found = await asyncio.to_thread(_guarded, work.function, given)
+            found = await asyncio.to_thread(_guarded, function, given)
             if inspect.isawaitable(found):
                 found = await found
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise CallError(f"{work.name} was cancelled from within") from None
+        raise CallError(f"{name} was cancelled from within") from None
     except _Raised as e:
-        raise _said(work, e.error) from e.error
+        raise _said(name, e.error) from e.error
     except (Exception, SystemExit) as e:  # the function is the user's, and may raise anything
-        raise _said(work, e) from e
+        raise _said(name, e) from e
     try:
         return plain(to_jsonable_python(found))
     except (PydanticSerializationError, NotText, LimitExceeded, ValueError, TypeError, RecursionError) as e:
-        raise CallError(f"{work.name} returned what is no plain data: {e}") from e
+        raise CallError(f"{name} returned what is no plain data: {e}") from e
 
 
 def arguments(given: Any) -> dict[str, Any]:
@@ -66,5 +69,5 @@ def _guarded(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
         raise _Raised(e) from e
 
 
-def _said(work: CallWork, error: BaseException) -> CallError:
-    return CallError(f"{work.name} raised {type(error).__name__}: {error}")
+def _said(name: str, error: BaseException) -> CallError:
+    return CallError(f"{name} raised {type(error).__name__}: {error}")

@@ -15,15 +15,14 @@ from flowkit.results import Status, StepError, StepResult
 from flowkit.runner.asking import ask, check
 from flowkit.runner.calling import arguments, call
 from flowkit.runner.sampling import picked, several
-from flowkit.runner.services import Services
+from flowkit.runner.services import FATAL, Services
+from flowkit.runner.tooling import Toolbox
 from flowkit.runner.turn import Turn, stopped
 from flowkit.scheduler import Scheduler
 from flowkit.types.validators import Invalid
 
 #: Items of one `foreach` at work at a time where the flow does not say so; what they ask of servers is bounded by the limiter.
 MAX_PARALLEL = 256
-#: Failures that no `on_error` hides: every other call would fail for the same reason.
-_FATAL = frozenset({"auth", "quota", "cancelled"})
 _ENDS = frozenset({Status.SUCCEEDED, Status.SKIPPED})
 
 
@@ -265,7 +264,7 @@ class Execution:
             return Status.SUCCEEDED, await self._whole(step, turn), None
         except RunError as e:
             action = step.on_error.action
-            if action == "fail" or e.kind in _FATAL:
+            if action == "fail" or e.kind in FATAL:
                 raise
             error = _why(e)
             return (Status.SKIPPED, None, error) if action == "skip" else (Status.SUCCEEDED, step.on_error.default, error)
@@ -300,7 +299,8 @@ class Execution:
         turn.go_on()
         work = step.work
         if isinstance(work, ChatWork):
-            return await ask(self.plan, step, work, turn, names)
+            toolbox = Toolbox(work.tools, turn, partial(self._tool, turn)) if work.tools else None
+            return await ask(self.plan, step, work, turn, names, toolbox)
         match work:
             case FlowWork():
                 value = await self._flow(work, turn, names)
@@ -324,7 +324,14 @@ class Execution:
             inputs = work.plan.input_validator.value(given)
         except Invalid as e:
             raise RenderError(f"the inputs of {work.plan.shown} do not fit: {e}") from e
-        inner = Execution(work.plan, inputs, self.services, prefix=f"{turn.path}/", item=turn.item)
+        return await self._inside(Execution(work.plan, inputs, self.services, prefix=f"{turn.path}/", item=turn.item), turn)
+
+    async def _tool(self, turn: Turn, plan: Plan, inputs: Mapping[str, Any], name: str) -> Any:
+        """Run a flow that a model called as a tool."""
+        return await self._inside(Execution(plan, inputs, self.services, prefix=f"{turn.path}/{name}/", item=turn.item), turn)
+
+    async def _inside(self, inner: Execution, turn: Turn) -> Any:
+        """Return the outputs of a flow within a step, which pays for it."""
         self._inner.add(inner)
         try:
             return await inner.run()
@@ -349,6 +356,7 @@ def _add(result: StepResult, turn: Turn) -> None:
     result.usage += turn.usage
     result.attempts += turn.attempts
     result.repairs += turn.repairs
+    result.tools += turn.tools
     result.model = turn.model or result.model
     result.rounds = max(result.rounds, turn.rounds)
 

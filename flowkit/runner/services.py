@@ -12,6 +12,8 @@ from flowkit.plan import Plan
 
 #: Seconds that calls in flight are given to finish after a failure.
 GRACE = 10.0
+#: Kinds of failure that nothing hides: every other call would fail for the same reason.
+FATAL = frozenset({"auth", "quota", "cancelled"})
 #: Seconds for one attempt where neither flow nor configuration says so; reasoning models take minutes.
 ATTEMPT_TIMEOUT = 300.0
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from flowkit.chat import Attempt, Message, Shape, Usage
 from flowkit.errors import RunError
-from flowkit.events import AnswerRepaired, AttemptFailed, StepDelta
+from flowkit.events import AnswerRepaired, AttemptFailed, StepDelta, ToolFinished
 from flowkit.partial import Partial
+from flowkit.results import ToolUse
 from flowkit.runner.services import Services
 
 
@@ -30,6 +31,7 @@ class Turn:
     usage: Usage = field(default_factory=Usage)
     attempts: list[Attempt] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
+    tools: list[ToolUse] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     model: str | None = None
     #: The type of the answer as servers are told; None for a text.
@@ -70,6 +72,7 @@ class Turn:
             self.usage += part.usage
             self.attempts += part.attempts
             self.repairs += part.repairs
+            self.tools += part.tools
             self.model = self.model or part.model
             self.rounds = max(self.rounds, part.rounds)
         self.parts = []
@@ -90,6 +93,14 @@ class Turn:
             how = f"sample {self.sample + 1}: {how}"
         self.repairs.append(how)
         self.services.emit(AnswerRepaired(self.path, how, self.services.clock(), self.item))
+
+    def used(self, use: ToolUse) -> None:
+        """Note one call of a tool."""
+        self.tools.append(use)
+        now = self.services.clock()
+        self.services.emit(
+            ToolFinished(self.path, use.name, use.arguments, use.result, use.error, use.seconds, now, self.item, use.round, self.sample)
+        )
 
     def attempted(self, attempt: Attempt, delay: float | None) -> None:
         """Note one request. Raises RunError when it was to be made again and may not be."""

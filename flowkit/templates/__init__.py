@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from jinja2 import Template as JinjaTemplate
-from jinja2 import TemplateError, TemplateSyntaxError
+from jinja2 import TemplateError, TemplateSyntaxError, nodes
 
 from flowkit.templates.data import MAX_TEXT, LimitExceeded, NotText, plain, text_of, to_json
 from flowkit.templates.sandbox import Reader, ReadRefused, Sandbox, budget
@@ -47,8 +47,8 @@ def _line(traceback: TracebackType | None) -> int | None:
     return line
 
 
-class Compiled:
-    """A text template; compiled when first rendered."""
+class _Source:
+    """A template or expression of a file; compiled when first run."""
 
     __slots__ = ("_name", "_sandbox", "_source", "_template")
 
@@ -58,15 +58,28 @@ class Compiled:
         self._name = name
         self._template: JinjaTemplate | None = None
 
+    def _parsed(self) -> str | nodes.Template:
+        """Return what Jinja compiles."""
+        return self._source
+
+    def _compiled(self) -> JinjaTemplate:
+        if self._template is None:
+            # The name is a path, because included files are found beside the file that names them.
+            code = self._sandbox.compile(self._parsed(), self._name, self._name)
+            self._template = self._sandbox.template_class.from_code(self._sandbox, code, self._sandbox.make_globals(None))
+        return self._template
+
+
+class Compiled(_Source):
+    """A text template."""
+
+    __slots__ = ()
+
     def render(self, names: Mapping[str, Any]) -> str:
         """Return the text over the given names, all plain data. Raises RenderFailed."""
         budget()
         try:
-            template = self._template
-            if template is None:
-                # The name is a path, because included files are found beside the file that names them.
-                code = self._sandbox.compile(self._source, self._name, self._name)
-                template = self._template = self._sandbox.template_class.from_code(self._sandbox, code, self._sandbox.make_globals(None))
+            template = self._compiled()
             pieces, size = [], 0
             for piece in template.root_render_func(template.new_context(dict(names))):
                 size += len(piece)
@@ -81,25 +94,19 @@ class Compiled:
         return text
 
 
-class Value:
-    """A bare expression; compiled when first evaluated."""
+class Value(_Source):
+    """A bare expression."""
 
-    __slots__ = ("_name", "_sandbox", "_source", "_template")
+    __slots__ = ()
 
-    def __init__(self, sandbox: Sandbox, source: str, name: str) -> None:
-        self._sandbox = sandbox
-        self._source = source
-        self._name = name
-        self._template: JinjaTemplate | None = None
+    def _parsed(self) -> nodes.Template:
+        return self._sandbox.expression(self._source)
 
     def of(self, names: Mapping[str, Any]) -> Any:
         """Return the value as plain data, None where absent. Raises RenderFailed."""
         budget()
         try:
-            template = self._template
-            if template is None:
-                code = self._sandbox.compile(self._sandbox.expression(self._source), self._name, self._name)
-                template = self._template = self._sandbox.template_class.from_code(self._sandbox, code, self._sandbox.make_globals(None))
+            template = self._compiled()
             context = template.new_context(dict(names))
             for _ in template.root_render_func(context):
                 pass
