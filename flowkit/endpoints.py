@@ -13,6 +13,9 @@ from flowkit.errors import ConfigError
 #: What stands where a secret stood.
 HIDDEN = "***"
 
+#: Shorter keys are placeholders (`EMPTY`, `none`, `x`) for servers that need none; to hide them would garble every text with that word.
+SHORTEST_SECRET = 12
+
 
 class Secret:
     """A key that shows itself only to `reveal()`: its repr, str and format are hidden.
@@ -37,8 +40,13 @@ class Secret:
         return self._value
 
     def redact(self, text: str) -> str:
-        """Replace each exact occurrence of the key."""
-        return text.replace(self._value, HIDDEN)
+        """Replace each exact occurrence of the key, unless it is too short to be one."""
+        return text if self.placeholder else text.replace(self._value, HIDDEN)
+
+    @property
+    def placeholder(self) -> bool:
+        """Whether the key is too short to be a real one, so that answers may hold it as a word."""
+        return len(self._value) < SHORTEST_SECRET
 
     def __repr__(self) -> str:
         return "Secret(***)"
@@ -67,7 +75,7 @@ class Veil:
     """Takes secrets out of a text that comes in pieces: what may be the beginning of one is held back until it is clear."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        self._secrets = tuple(secret.reveal() for secret in secrets)
+        self._secrets = tuple(secret.reveal() for secret in secrets if not secret.placeholder)
         self._held = ""
 
     def feed(self, piece: str) -> str:

@@ -11,6 +11,8 @@ _SPACES = re.compile(r"[\t\n\v\f\r\u0085\u2028\u2029]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROLS_OF_BLOCK = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 #: Characters that nobody sees, or that turn the order of what is seen; joiners that scripts and emoji need are not among them.
+#: Characters that show text in another order than it stands in (Trojan Source).
+_REORDERING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 _HIDDEN = re.compile(r"[\u00ad\u200b\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 #: Legal inside JSON text, but a terminal obeys the first, line readers split at the second, and UTF-8 has no form for the third.
 _RAW_IN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -31,7 +33,7 @@ def line(text: str) -> str:
 
 def block(text: str) -> str:
     """Return text of any number of lines of which a terminal obeys nothing but line ends and tabs."""
-    return _CONTROLS_OF_BLOCK.sub(_picture, text.replace("\r\n", "\n"))
+    return _REORDERING.sub("\ufffd", _CONTROLS_OF_BLOCK.sub(_picture, text.replace("\r\n", "\n")))
 
 
 def encodable(text: str) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from flowkit.errors import Place, Problems
     from flowkit.source import Document, Node
 
+#: Keys of an entry that says more than a reply.
+_ENTRY = ("match", "reply", "error", "tool_calls")
 #: What an error says when nothing is written.
 SAID = "simulated error"
 
@@ -28,7 +30,9 @@ class Reply:
     value: Any
     #: The text of a number, boolean or null as the file has it: "1.10" for 1.1.
     written: str | None = None
-    finish: Literal["stop", "length", "content_filter"] = "stop"
+    finish: Literal["stop", "length", "content_filter", "tool_calls"] = "stop"
+    #: Tools that are asked for beside the text: their names, and arguments as data or as the text that a model would write.
+    calls: tuple[tuple[str, Any], ...] = ()
     #: Refuse with this text instead of answering.
     refusal: str | None = None
     #: Break off after so many pieces of a stream; a whole answer breaks off in its middle.
@@ -127,8 +131,9 @@ class _Reader:
 
     def script(self, path: Path, data: Any) -> Script:
         if not isinstance(data, list | tuple):
-            if _looks_like_case(data) or _looks_like_error(data):
-                self._form(path, "a single entry with match or error would be taken for an answer", "put it into a list: `- {…}`")
+            if _looks_like_case(data) or _looks_like_error(data) or _looks_like_calls(data):
+                what = "tool_calls" if _looks_like_calls(data) else "match or error"
+                self._form(path, f"a single entry with {what} would be taken for an answer", "put it into a list: `- {…}`")
             return Script((self._reply(path, data),))
         if not data:
             self._form(path, "the list of replies is empty", "an answer that is a list stands inside one: `[[]]`")
@@ -136,8 +141,9 @@ class _Reader:
         if any(_looks_like_case(each) for each in data) or all(_is_entry(each) for each in data):
             return Script(cases=self._cases(path, data))
         for i, each in enumerate(data):
-            if _looks_like_error(each):
-                self._form((*path, i), "an error stands among plain replies", "write the others as `{reply: …}` too")
+            if _looks_like_error(each) or _looks_like_calls(each):
+                what = "an error stands" if "error" in each else "tool_calls stand"
+                self._form((*path, i), f"{what} among plain replies", "write the others as `{reply: …}` too")
         return Script(tuple(self._reply((*path, i), each) for i, each in enumerate(data)))
 
     def _reply(self, path: Path, data: Any) -> Answer:
@@ -151,12 +157,15 @@ class _Reader:
                 self._form(here, "entries with match stand beside plain replies", "write this one as `{reply: …}`")
                 continue
             for key in each:
-                if key not in ("match", "reply", "error") and not str(key).startswith("x-"):
-                    hint = did_you_mean(str(key), ("match", "reply", "error")) or "known here: match, reply, error"
+                if key not in _ENTRY and not str(key).startswith("x-"):
+                    hint = did_you_mean(str(key), _ENTRY) or f"known here: {', '.join(_ENTRY)}"
                     self.complain((*here, key), "unknown-key", f"unknown key {key!r} in an entry of replies", hint)
-            if ("reply" in each) == ("error" in each):
-                if "reply" in each or each.keys() <= {"match", "reply", "error"}:
-                    self._form(here, "an entry has either reply or error", "write `{match: …, reply: …}` or `{match: …, error: …}`")
+            said = [key for key in _ENTRY[1:] if key in each]
+            if len(said) != 1:
+                if said or each.keys() <= set(_ENTRY):
+                    hint = "write `{match: …, reply: …}` or `{match: …, error: …}`"
+                    also = " or tool_calls" if "tool_calls" in each else ""
+                    self._form(here, f"an entry has either reply or error{also}", hint)
                 continue
             match = each.get("match")
             if match is not None and not isinstance(match, str):
@@ -165,7 +174,8 @@ class _Reader:
                 self._form((*here, "match"), "match must be text or /regex/", "leave it out for all that nothing else matches")
                 continue
             pattern = self._pattern((*here, "match"), match) if match else None
-            answer = self._reply((*here, "reply"), each["reply"]) if "reply" in each else self._error((*here, "error"), each["error"])
+            read = {"reply": self._reply, "error": self._error, "tool_calls": self._calls}[said[0]]
+            answer = read((*here, said[0]), each[said[0]])
             before = found.get(match)
             found[match] = Case(pattern, (*(before.answers if before else ()), answer))
         # What matches nothing else comes last, wherever it stands.
@@ -201,19 +211,29 @@ class _Reader:
             message = self.written((*path, "message")) or str(message)
         return Failure(status, message)
 
+    def _calls(self, path: Path, data: Any) -> Answer:
+        calls: list[tuple[str, Any]] = []
+        for each in data if isinstance(data, list | tuple) and data else [data]:
+            if not _is_call(each):
+                hint = "write `tool_calls: [{search: {query: cats}}]`"
+                self._form(path, "tool_calls is a list of mappings from the name of a tool to its arguments", hint)
+                break
+            calls += each.items()
+        return Reply("", finish="tool_calls", calls=tuple(calls))
+
     def _form(self, path: Path, message: str, hint: str) -> None:
         self.complain(path, "reply-form", message, hint)
 
 
 def _is_entry(data: Any) -> bool:
-    return isinstance(data, Mapping) and bool(data) and data.keys() <= {"match", "reply", "error"}
+    return isinstance(data, Mapping) and bool(data) and data.keys() <= set(_ENTRY) and ("tool_calls" not in data or _holds_calls(data))
 
 
 def _looks_like_case(data: Any) -> bool:
     """Whether it has `match` and, perhaps misspelt, `reply` or `error`: then it is no answer."""
     if not isinstance(data, Mapping) or "match" not in data:
         return False
-    return any(key in ("reply", "error") or nearest(str(key), ("reply", "error")) for key in data if key != "match")
+    return any(key in _ENTRY or nearest(str(key), _ENTRY[1:]) for key in data if key != "match")
 
 
 def _looks_like_error(data: Any) -> bool:
@@ -221,6 +241,20 @@ def _looks_like_error(data: Any) -> bool:
         return False
     error = data["error"]
     return error == "timeout" or (isinstance(error, Mapping) and "status" in error and error.keys() <= {"status", "message"})
+
+
+def _looks_like_calls(data: Any) -> bool:
+    return isinstance(data, Mapping) and data.keys() == {"tool_calls"} and _holds_calls(data)
+
+
+def _holds_calls(data: Mapping[str, Any]) -> bool:
+    calls = data["tool_calls"]
+    return isinstance(calls, list | tuple) and bool(calls) and all(map(_is_call, calls))
+
+
+def _is_call(data: Any) -> bool:
+    """Whether it is a tool with its arguments: data by name, or what a model would write in their place."""
+    return isinstance(data, Mapping) and bool(data) and all(isinstance(given, Mapping | str) for given in data.values())
 
 
 def _node(root: Node, path: Path) -> Node | None:

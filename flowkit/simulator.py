@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from flowkit.replies import Answer, Case, Failure, Replies, Reply, Silence
+from flowkit.replies import Answer, Case, Failure, Replies, Reply, Script, Silence
 from flowkit.types.algebra import ANY, STRING, AnyType, Date, DateTime, Enum, String, Type, expand, members
 from flowkit.types.samples import sample
 from flowkit.types.schemas import SchemaUnsupported, from_json_schema
@@ -37,8 +37,10 @@ class Simulator:
     """A server for one run. It answers in the same way for the same seed, replies and order of calls.
 
     Of a list of replies, a step without `foreach` takes the next one at each call (rounds and questions asked again included; of
-    several samples, each takes the one at its own position, and asked again those behind them); an item of a `foreach` takes the reply at its own position at every call, so that the order in which items come does
-    not matter. Cases see the last user message; a question that is asked again because its answer was wrong counts as the first.
+    several samples, each takes the one at its own position, and asked again those behind them); an item of a `foreach` takes the reply
+    at its own position at every call, so that the order in which items come does not matter. Where tools are called, each item and each
+    sample goes through the list by itself. Cases see the last user message; a question that is asked again because its answer was wrong
+    counts as the first.
     """
 
     def __init__(self, replies: Replies | None = None, types: Types | None = None, seed: str = "", latency: float = 0.0) -> None:
@@ -92,6 +94,9 @@ class Simulator:
 
     def _answer(self, request: ChatRequest) -> Answer:
         script = self._replies.scripts.get(request.step)
+        if script and _calls_tools(script):
+            # A talk with tools is gone through from its start by each item and each sample.
+            return self._talk(script, request)
         if script and script.answers:
             at = self._position(request) if request.item is None else request.item
             return script.answers[min(at, len(script.answers) - 1)]
@@ -101,6 +106,14 @@ class Simulator:
             at = self._count(request.step, request.item, case.pattern)
             return case.answers[min(at, len(case.answers) - 1)]
         return Reply(self._sample(request))
+
+    def _talk(self, script: Script, request: ChatRequest) -> Answer:
+        case = self._case(script.cases, request)
+        answers = script.answers or (case.answers if case else ())
+        if not answers:
+            return Reply(self._sample(request))
+        at = self._count(request.step, request.item, request.sample, case.pattern if case else None)
+        return answers[min(at, len(answers) - 1)]
 
     def _position(self, request: ChatRequest) -> int:
         """Which call of a step this is. The samples of one answer come first, in their order, then what is asked again."""
@@ -146,12 +159,19 @@ class Simulator:
     def _text(self, reply: Reply, request: ChatRequest) -> str:
         """What the model writes: a text as it is, a value as JSON, in the form that the question asks for."""
         value = reply.value
+        if reply.calls:
+            return str(value)
         type_ = expand(self._type(request))
         if request.shape is None or isinstance(type_, String):
             return value if isinstance(value, str) else reply.written if reply.written is not None else _json(value)
         if isinstance(value, str) and not (request.shape.wrapped and _holds_text(type_, value)):
             return value
         return _json({"value": value} if request.shape.wrapped else value)
+
+
+def _calls_tools(script: Script) -> bool:
+    answers = (*script.answers, *(answer for case in script.cases for answer in case.answers))
+    return any(isinstance(answer, Reply) and answer.calls for answer in answers)
 
 
 def _by_step(types: Types) -> Callable[[str], Type | None]:
@@ -223,9 +243,23 @@ def _break(reply: Reply) -> list[Chunk]:
     return [ConnectionResetError("simulated break")] if reply.reset else []
 
 
+def _calls(reply: Reply, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"call_{facts['id']}_{at}",
+            "type": "function",
+            "function": {"name": name, "arguments": given if isinstance(given, str) else _json(given)},
+        }
+        for at, (name, given) in enumerate(reply.calls, start=1)
+    ]
+
+
 def _whole(reply: Reply, text: str, facts: Mapping[str, Any], usage: Mapping[str, int]) -> list[Chunk]:
     refused = reply.refusal is not None
-    message = {"role": "assistant", "content": None if refused else text, "refusal": reply.refusal}
+    silent = refused or (bool(reply.calls) and not text)
+    message: dict[str, Any] = {"role": "assistant", "content": None if silent else text, "refusal": reply.refusal}
+    if reply.calls:
+        message["tool_calls"] = _calls(reply, facts)
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish}
     data = _bytes({**facts, "object": "chat.completion", "choices": [choice], "usage": usage})
     return [data] if reply.cut is None else [data[: len(data) // 2], *_break(reply)]
@@ -242,6 +276,11 @@ def _stream(reply: Reply, text: str, facts: Mapping[str, Any], usage: Mapping[st
     yield delta({"role": "assistant", "content": ""})
     for start in range(0, len(said), PIECE):
         yield delta({name: said[start : start + PIECE]})
+    for at, call in enumerate(_calls(reply, facts)):
+        function = call["function"]
+        yield delta({"tool_calls": [{"index": at, **call, "function": {"name": function["name"], "arguments": ""}}]})
+        for start in range(0, len(function["arguments"]), PIECE):
+            yield delta({"tool_calls": [{"index": at, "function": {"arguments": function["arguments"][start : start + PIECE]}}]})
     yield delta({}, reply.finish)
     if usage is not None:
         yield event([], usage=usage)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flowkit.chat import ChatRequest
     from flowkit.wire.response import Response
 
-__all__ = ["Simulator", "broken_stream", "error", "filtered", "refusal", "simulate", "slow", "timeout", "truncated"]
+__all__ = ["Simulator", "broken_stream", "calls", "error", "filtered", "refusal", "simulate", "slow", "timeout", "truncated"]
 
 
 class Simulator(simulator.Simulator):
@@ -64,6 +64,7 @@ def simulate(said: Mapping[str, Any] | None = None, *, seed: str = "", latency: 
         for answer in (*script.answers, *(answer for case in script.cases for answer in case.answers)):
             if isinstance(answer, Reply):
                 _check(step, answer.value)
+                _check(step, answer.calls)
     return Simulator(found, seed=seed, latency=latency)
 
 
@@ -95,6 +96,15 @@ def filtered(reply: Any = "") -> Reply:
 def refusal(text: str = "I cannot help with that.") -> Reply:
     """Refuse, as models with strict schemas do."""
     return Reply(None, refusal=text)
+
+
+def calls(*tools: tuple[str, Any], text: str = "") -> Reply:
+    """Ask for tools, all at once: `calls(("search", {"query": "cats"}))`. Arguments may be text, as a model would write it.
+
+    The reply behind it in the list is what the model says when it has read the results. Each item of a `foreach` and each sample goes
+    through such a list by itself.
+    """
+    return Reply(text, finish="tool_calls", calls=tools)
 
 
 def slow(reply: Any, seconds: float) -> Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 from click.testing import CliRunner
 from codes_checking import problems_of
 
@@ -77,8 +78,18 @@ def visible(text: str) -> str:
 
 def commands(page: str) -> str:
     """Fill the page of commands with the help of each."""
-    texts = [_help()] + [f"## `flowkit {verb}`\n\n{said}\n\n{_help(verb)}" for verb, said in VERBS.items()]
+    texts = [_help()]
+    for verb, said in VERBS.items():
+        texts += [f"## `flowkit {verb}`\n\n{said}", *(_help(*words) for words in _lines(verb))]
     return between(page, "commands", "\n\n".join(texts))
+
+
+def _lines(verb: str) -> Iterator[tuple[str, ...]]:
+    """Yield a command, and the commands that it has of its own."""
+    yield (verb,)
+    command = cli.get_command(click.Context(cli), verb)
+    if isinstance(command, click.Group):
+        yield from ((verb, name) for name in command.commands)
 
 
 def _help(*verb: str) -> str:

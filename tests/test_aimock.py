@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from calling import FAST, KEY, SHAPE, Asked, ask, endpoint
 
+import flowkit
 from flowkit.chat import ChatRequest, Message
 from flowkit.client import Client
 from flowkit.retry import Policy
@@ -159,3 +160,22 @@ def test_journal_of_the_server_holds_what_the_flow_asked_for_and_no_more(server:
     }
     assert set(body) - {"model", "messages", "temperature"} <= {"_endpointType", "_context"}
     assert KEY not in json.dumps(body)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_flow_calls_its_tools(server: str, tmp_path: Path, stream: bool) -> None:
+    """Over real connections: both calls run, their results go back, and the answer comes."""
+    flow_file = tmp_path / "clock.flow.yaml"
+    words = "noon streamed" if stream else "noon whole"
+    flow_file.write_text(
+        f"flowkit: 1\nmodels: {{m: {{model: gpt-4o, base_url: '{server}/v1'}}}}\nsteps: {{a: {{prompt: {words}, model: m, tools: ['times:clock']}}}}\n"
+    )
+    (tmp_path / "times.py").write_text("def clock(city: str) -> str:\n    return f'noon in {city}'\n")
+    flow = flowkit.load(flow_file)
+
+    async def main() -> Any:
+        return await flow.start({}, stream=stream).finish()
+
+    run = asyncio.run(main())
+    assert run.outputs == {"a": "Noon in both."}
+    assert sorted(use.result for use in run.steps["a"].tools) == ["noon in Lima", "noon in Oslo"]

@@ -10,7 +10,18 @@ import pytest
 
 from flowkit.chat import Attempt, Usage
 from flowkit.console import events_json
-from flowkit.events import AnswerRepaired, AttemptFailed, Event, ItemFinished, RunFinished, RunStarted, StepDelta, StepFinished, StepStarted
+from flowkit.events import (
+    AnswerRepaired,
+    AttemptFailed,
+    Event,
+    ItemFinished,
+    RunFinished,
+    RunStarted,
+    StepDelta,
+    StepFinished,
+    StepStarted,
+    ToolFinished,
+)
 from flowkit.results import Run, Status, StepError
 
 USAGE = {"input_tokens": 3, "output_tokens": 1, "calls": 1}
@@ -23,6 +34,22 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
     (
         StepStarted("a", "chat", 0.5, items=2, model="m"),
         {"event": "step_started", "at": 0.5, "step": "a", "item": None, "kind": "chat", "items": 2, "model": "m"},
+    ),
+    (
+        ToolFinished("a", "find", {"q": "x"}, "found", None, 0.25, 0.5, item=1, round=2, sample=0),
+        {
+            "event": "tool_finished",
+            "at": 0.5,
+            "step": "a",
+            "item": 1,
+            "name": "find",
+            "arguments": {"q": "x"},
+            "result": "found",
+            "error": None,
+            "seconds": 0.25,
+            "round": 2,
+            "sample": 0,
+        },
     ),
     (
         StepDelta("a", "x", 0.5, item=1, value={"n": 1}, restart=True),

@@ -11,7 +11,18 @@ from rich.console import Console
 
 from flowkit.chat import Attempt, Usage
 from flowkit.console.live import LiveView
-from flowkit.events import AnswerRepaired, AttemptFailed, Event, ItemFinished, RunFinished, RunStarted, StepDelta, StepFinished, StepStarted
+from flowkit.events import (
+    AnswerRepaired,
+    AttemptFailed,
+    Event,
+    ItemFinished,
+    RunFinished,
+    RunStarted,
+    StepDelta,
+    StepFinished,
+    StepStarted,
+    ToolFinished,
+)
 from flowkit.results import Run, Status, StepError
 
 if TYPE_CHECKING:
@@ -104,6 +115,9 @@ def test_notes_of_a_finished_step() -> None:
     assert _show(*started, _done("a", attempts=3))[1].endswith("  3 attempts")
     assert _show(*started, _done("a", attempts=0, cached=True))[1].endswith("  cached")
     assert _show(*started, AnswerRepaired("a", "took the fenced block", 0.5), _done("a"))[1].endswith("  answer repaired")
+    used = ToolFinished("a", "find", {}, "x", None, 0.1, 0.5)
+    assert _show(*started, used, used, _done("a", attempts=3))[1].endswith("  2 tool calls")
+    assert _show(*started, used)[1].endswith("  1 tool call")
     assert _show(*started, StepDelta("a", "x" * 1500, 0.5))[1].endswith("  1.5k characters")
 
 

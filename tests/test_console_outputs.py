@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flowkit.chat import Attempt, Usage
 from flowkit.console import outputs
-from flowkit.results import Run, Status, StepError, StepResult
+from flowkit.results import Run, Status, StepError, StepResult, ToolUse
 
 
 def _run() -> Run:
@@ -121,3 +121,14 @@ def test_any_answer_can_be_printed(given_outputs: Any) -> None:
         shown.encode()
         assert shown.endswith("\n")
     assert "\x1b" not in outputs.human(given_outputs, terminal=True)
+
+
+def test_calls_of_tools_are_listed_where_there_were_some() -> None:
+    """A step without any has no such key."""
+    step = StepResult("a", tools=[ToolUse("find", {"q": 1}, "found", None, 0.5, 1), ToolUse("find", "{", "Error: no", "no", 0.5, 2, 3, 0)])
+    shown = outputs.document(Run("r", "f", steps={"a": step, "b": StepResult("b")}))["steps"]
+    assert "tools" not in shown["b"]
+    assert shown["a"]["tools"] == [
+        {"name": "find", "arguments": {"q": 1}, "result": "found", "error": None, "seconds": 0.5, "round": 1, "item": None, "sample": None},
+        {"name": "find", "arguments": "{", "result": None, "error": "no", "seconds": 0.5, "round": 2, "item": 3, "sample": 0},
+    ]

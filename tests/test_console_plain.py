@@ -7,7 +7,18 @@ import io
 
 from flowkit.chat import Attempt, Usage
 from flowkit.console.plain import PlainView
-from flowkit.events import AnswerRepaired, AttemptFailed, Event, ItemFinished, RunFinished, RunStarted, StepDelta, StepFinished, StepStarted
+from flowkit.events import (
+    AnswerRepaired,
+    AttemptFailed,
+    Event,
+    ItemFinished,
+    RunFinished,
+    RunStarted,
+    StepDelta,
+    StepFinished,
+    StepStarted,
+    ToolFinished,
+)
 from flowkit.results import Run, Status, StepError
 
 
@@ -83,3 +94,14 @@ def test_a_stream_of_ascii_gets_escapes() -> None:
     view = PlainView(io.TextIOWrapper(raw, encoding="ascii"))
     view(StepFinished("a", Status.FAILED, 0.0, error=StepError("server", "né")))
     assert raw.getvalue().endswith(b"server: n\\xe9\n")
+
+
+def test_calls_of_tools_are_told_in_one_line_each() -> None:
+    """Long arguments are cut; what a tool gave is for the model, what went wrong for the reader."""
+    assert _lines(
+        ToolFinished("a", "find", {"order": "A1"}, "x" * 500, None, 0.5, 1.0),
+        ToolFinished("a", "find", {"order": "A" * 100}, "Error: no", "find raised ValueError: no", 0.5, 1.0, item=2),
+    ) == [
+        '   1.0s  a: called find {"order": "A1"} in 0.5s',
+        '   1.0s  a[2]: called find {"order": "' + "A" * 48 + "…: find raised ValueError: no",
+    ]

@@ -44,7 +44,8 @@ NOT_RUN = {"python -m pytest -q -n auto --cov --cov-report=term:skip-covered": "
 FILES = {
     "editorial.types.yaml": "Critique: {score: integer(1..10)}\n",
     "place.schema.json": '{"type": "object", "properties": {"town": {"type": "string"}}}',
-    "shop/__init__.py": "",
+    "shop/__init__.py": "def find_order(order: str) -> str:\n    return order\n",
+    "search.flow.yaml": "flowkit: 1\ninputs: {query: string}\nsteps: {found: {set: inputs.query}}\n",
     "shop/models.py": "from dataclasses import dataclass\n\n\n@dataclass\nclass Order:\n    id: str\n",
 }
 
@@ -224,10 +225,13 @@ def rows(page: str, heading: str) -> dict[str, set[str]]:
 
 
 def run_judge(*options: str, replies: str) -> list[dict[str, Any]]:
+    return run_flow("flows/judge/judge.flow.yaml", "--inputs", "flows/judge/inputs.json", *options, replies=replies)
+
+
+def run_flow(flow: str, *options: str, replies: str) -> list[dict[str, Any]]:
     said = Path("said.yaml")
     said.write_text(replies, encoding="utf-8")
-    folder = "flows/judge"
-    line = ["run", f"{folder}/judge.flow.yaml", "--inputs", f"{folder}/inputs.json", "--simulate", str(said), "-q", *options]
+    line = ["run", flow, "--simulate", str(said), "-q", *options]
     return [json.loads(each) for each in CliRunner().invoke(cli, line).stdout.replace("\n  ", "").replace("\n}", "}").splitlines()]
 
 
@@ -245,6 +249,9 @@ def test_what_json_prints_is_what_the_page_says(copy: Path) -> None:
 def test_what_events_print_is_what_the_page_says(copy: Path) -> None:
     table = rows("commands.md", "--events` prints one object")
     found = [*run_judge("--events", replies="{}"), *run_judge("--events", "--stream", replies=REPLIES)]
+    Path("tool.flow.yaml").write_text("flowkit: 1\nsteps: {a: {prompt: a, model: openai/m, tools: ['shop:find']}}\n", encoding="utf-8")
+    Path("shop.py").write_text("def find(order: str) -> str: return order\n", encoding="utf-8")
+    found += run_flow("tool.flow.yaml", "--events", replies="a: [{tool_calls: [{find: {order: A}}]}, {reply: done}]")
     seen = {each["event"]: set(each) - {"event", "at"} for each in found}
     assert seen == table
 

@@ -51,7 +51,7 @@ def test_load_takes_a_runtime_or_its_settings(tmp_path: Path) -> None:
 def test_a_flow_that_this_version_cannot_run_is_refused_before_anything_is_called(tmp_path: Path) -> None:
     """It can be checked; `tests` beside a run are no hindrance."""
     server = simulate()
-    for key in ("samples: 3, pick: majority", "cache: true"):
+    for key in ("variants: {short: {prompt: b}}", "cache: true"):
         flow = load(tmp_path, f"steps:\n  a: {{prompt: a}}\n  b: {{prompt: '{{{{ steps.a.output }}}}', {key}}}\n", server)
         with pytest.raises(ConfigError, match="cannot run in this version") as caught:
             flow.run()

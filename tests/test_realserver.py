@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from importlib import util
 from pathlib import Path
 
 import pytest
+from command_line import call
 
 import flowkit
 from flowkit.errors import ModelError, RunError
@@ -228,3 +230,27 @@ def test_many_runs_share_one_runtime(server: str, tmp_path: Path) -> None:
             return [run.status for run in await asyncio.gather(*(flow.arun(q=str(n)) for n in range(16)))]
 
     assert asyncio.run(main()) == [Status.SUCCEEDED] * 16
+
+
+def test_a_typed_stream_shows_what_is_known(server: str, tmp_path: Path) -> None:
+    """Of a record that a real server writes token by token, and its last value is the answer."""
+    events = streamed(load(tmp_path, server, TYPED), topic="tea")
+    values = [event.value for event in events if isinstance(event, StepDelta) and event.step == "outline"]
+    output = next(event.output for event in events if isinstance(event, StepFinished) and event.step == "outline")
+    assert values[-1] == {name: value for name, value in output.items() if name in values[-1]}
+    assert len({str(value) for value in values}) > 3
+
+
+def test_models_asks_it_and_finds_that_its_grammar_holds(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is refused by the server itself; a model of random weights holds the form only because the server does."""
+    load(tmp_path, server, TYPED)
+    monkeypatch.chdir(tmp_path)
+    done = call("models", "ping", "-m", "tiny", "--probe", "--json", env={"TINY_KEY": KEY})
+    (found,) = json.loads(done.stdout)["models"]
+    assert (done.exit_code, found["reachable"], found["status"]) == (0, True, 200)
+    assert found["forms"]["json_schema"]["outcome"] == "works"
+    assert found["forms"]["prompt"]["outcome"] == "ignored"
+    assert found["advice"] is None
+    done = call("models", "ping", "-m", "tiny", "--probe", env={"TINY_KEY": "sk-another-key"})
+    assert done.exit_code == 3
+    assert "refuses the key: HTTP 401" in done.stdout

@@ -10,6 +10,7 @@ from pathlib import Path
 from command_line import call, write
 from running import load
 
+from flowkit.commands.streaming import Streaming
 from flowkit.errors import RunError
 from flowkit.events import Event, RunFinished, StepDelta, StepFinished, StepStarted
 from flowkit.flow import Flow
@@ -102,3 +103,12 @@ def test_the_command_line_shows_values_as_events(tmp_path: Path) -> None:
     (finished,) = [line for line in lines if line["event"] == "step_finished"]
     assert shown[-1] == finished["output"]
     assert finished["first_token"] >= 0
+
+
+def test_a_text_that_begins_again_stands_on_a_line_of_its_own(tmp_path: Path) -> None:
+    """As after a round of tools, between which nothing else is told."""
+    written: list[str] = []
+    streaming = Streaming(load(tmp_path, "steps:\n  a: {prompt: a}\n").plan, written.append, terminal=False)
+    for event in (StepDelta("a", "I look", 0.1), StepDelta("a", "Found", 0.2, restart=True), StepDelta("a", " it", 0.3)):
+        streaming(event)
+    assert "".join(written) == "I look\nFound it"

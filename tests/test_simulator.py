@@ -18,6 +18,7 @@ from flowkit.simulator import Simulator
 from flowkit.types.algebra import BOOLEAN, INTEGER, NULL, NUMBER, STRING, Date, Enum, Field, List, Record, String, Type, union
 from flowkit.types.schemas import shape
 from flowkit.types.validators import Invalid, Validator
+from flowkit.wire.reply import Reader
 from flowkit.wire.request import encode
 
 if TYPE_CHECKING:
@@ -326,3 +327,65 @@ def test_answer_may_have_fields_named_like_an_entry() -> None:
 def test_mistake_in_the_form_has_its_place(written: str, expected: list[tuple[str, int, int, str]]) -> None:
     """Each mistake is told at the value or key that is wrong, all at once."""
     assert parsed(written)[1] == expected
+
+
+# -- tools ---------------------------------------------------------------------------------------------------
+
+CALLS = """
+a:
+  - tool_calls: [{search: {query: cats}}, {search: {query: dogs}, count: "{"}]
+  - match: sad
+    reply: Poor you.
+  - reply: Two.
+"""
+
+
+def test_tools_are_called_and_then_there_is_an_answer() -> None:
+    server = simulator(CALLS)
+    message = json.loads(body(respond(server, request())))["choices"][0]
+    assert message["finish_reason"] == "tool_calls"
+    assert message["message"]["content"] is None
+    called = [(c["type"], c["function"]["name"], c["function"]["arguments"]) for c in message["message"]["tool_calls"]]
+    assert called == [("function", "search", '{"query": "cats"}'), ("function", "search", '{"query": "dogs"}'), ("function", "count", "{")]
+    assert len({c["id"] for c in message["message"]["tool_calls"]}) == 3
+    assert texts(server, request(), request(user="I am sad")) == ["Two.", "Poor you."]
+
+
+def test_each_item_calls_tools_by_itself() -> None:
+    server = simulator(CALLS)
+    for item in (1, 0):
+        assert json.loads(body(respond(server, request(item=item))))["choices"][0]["finish_reason"] == "tool_calls"
+    assert texts(server, request(item=0), request(item=1)) == ["Two.", "Two."]
+
+
+def test_calls_come_in_pieces_in_a_stream() -> None:
+    reader = Reader(stream=True)
+    reader.feed(body(respond(simulator(CALLS), request(stream=True))))
+    done, _ = reader.conclude()
+    assert [(c.name, c.arguments) for c in done.tool_calls] == [
+        ("search", '{"query": "cats"}'),
+        ("search", '{"query": "dogs"}'),
+        ("count", "{"),
+    ]
+    assert done.finish == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "a: {tool_calls: [{search: {query: x}}]}",
+        "a: [{tool_calls: [{search: {query: x}}]}, plain]",
+        "a: [{tool_calls: search, match: x}]",
+        "a: [{tool_calls: [{search: {}}], reply: x}]",
+        "a: [{match: x, tool_calls: []}]",
+    ],
+)
+def test_calls_in_a_wrong_form_are_a_problem(written: str) -> None:
+    assert [code for code, *_ in parsed(written)[1]] == ["reply-form"]
+
+
+def test_a_record_with_a_field_of_that_name_is_an_answer() -> None:
+    """What has not the form of calls is a value; one that has stands under `reply`."""
+    type_ = Record((Field("tool_calls", INTEGER),))
+    assert value(simulator("a: [{tool_calls: 3}]"), type_) == {"tool_calls": 3}
+    assert value(simulator("a: {tool_calls: 3}"), type_) == {"tool_calls": 3}

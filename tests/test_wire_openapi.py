@@ -17,6 +17,7 @@ from flowkit import replies, source
 from flowkit.chat import ChatRequest
 from flowkit.errors import Problems
 from flowkit.simulator import Simulator
+from flowkit.testing import calls
 from flowkit.wire.response import Response
 
 DESCRIPTION = Path(__file__).resolve().parents[2] / "shared" / "wire" / "chat-completions.openapi.yaml"
@@ -24,6 +25,7 @@ DESCRIPTION = Path(__file__).resolve().parents[2] / "shared" / "wire" / "chat-co
 #: All that the flows of this file may send at the top level.
 KEYS = {
     "model",
+    "tools",
     "messages",
     "response_format",
     "stream",
@@ -109,6 +111,23 @@ def test_bodies_of_the_examples_are_as_described(validator: jsonschema.Draft2020
     recording = Recording(replies.parse_replies(source.parse(file.read_bytes(), path=file, shown=file.name, problems=problems), problems))
     args = json.loads((folder / "expected.json").read_text(encoding="utf-8")).get("args", [])
     flowkit.load(flow_file(folder), simulate=recording).run(given(folder, args))
+    check(validator, recording.bodies)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_bodies_with_tools_are_as_described(validator: jsonschema.Draft202012Validator, tmp_path: Path, stream: bool) -> None:
+    """Those that offer them, and those that bring back what they gave."""
+    text = "steps:\n  a: {prompt: a, tools: ['shop:find', 'shop:count'], output: {n: integer}}\n"
+    shop = "def find(order: str, most: int = 3) -> str:\n    'Find.'\n    return order\ndef count() -> int: return 3\n"
+    said = replies.replies_of({"a": [calls(("find", {"order": "A"}), ("count", {})), {"n": 3}]})
+    recording = Recording(said)
+    flow = flowkit.load(write(tmp_path, text, shop__py=shop), simulate=recording)
+
+    async def main() -> None:
+        await flow.start({}, stream=stream).finish()
+
+    asyncio.run(main())
+    assert [len(json.loads(body)["messages"]) for body in recording.bodies] == [1, 4]
     check(validator, recording.bodies)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowkit.chat import ChatRequest, Message, Shape, ToolCall
+from flowkit.chat import ChatRequest, Message, Shape, Tool, ToolCall
 from flowkit.errors import ModelRejected
 from flowkit.wire.request import encode
 
@@ -87,8 +87,21 @@ def test_parts_go_as_they_are_but_text_alone_goes_as_a_string() -> None:
 
 def test_tool_calls_and_their_answers() -> None:
     sent = body(USER, Message("assistant", None, (ToolCall("1", "f", "{}"),)), Message("tool", "42", tool_call_id="1"))["messages"]
-    assert sent[1] == {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+    assert sent[1] == {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    }
     assert sent[2] == {"role": "tool", "content": "42", "tool_call_id": "1"}
+
+
+def test_tools_are_sent_as_functions() -> None:
+    """Without `strict`, which some servers refuse; what comes is checked here."""
+    tools = (Tool("f", "What f does.", MappingProxyType(dict(SCHEMA))), Tool("g", "", {"type": "object", "properties": {}}))
+    assert body(tools=tools)["tools"] == [
+        {"type": "function", "function": {"name": "f", "description": "What f does.", "parameters": dict(SCHEMA)}},
+        {"type": "function", "function": {"name": "g", "parameters": {"type": "object", "properties": {}}}},
+    ]
 
 
 def test_surrogates_are_replaced_and_large_numbers_kept() -> None:

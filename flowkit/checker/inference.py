@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from jinja2 import nodes
 
-from flowkit.checker.kinds import Facts, Function, Kind, Loop, MacroKind, Method, Row, StepKind, Steps, is_type
+from flowkit.checker.kinds import Facts, Function, Kind, Loop, MacroKind, Method, Row, Rows, StepKind, Steps, is_type
 from flowkit.checker.narrowing import learn
 from flowkit.checker.reports import Reports, Uses, name_kind
 from flowkit.checker.scope import Scope
@@ -37,6 +37,8 @@ class Inference:
             return kind
         if isinstance(kind, Row):
             return List(one_of(kind))
+        if isinstance(kind, Rows):  # as data, a pair is a list of two
+            return List(List(one_of(kind.item)))
         hint = None
         if isinstance(kind, StepKind):
             hint = f"write 'steps.{kind.id}.output'"
@@ -149,4 +151,6 @@ def why_absent(step: StepKind) -> str:
         return f"step {step.id!r} is skipped when its `when` is false"
     if "error" in step.causes:
         return f"step {step.id!r} is skipped when it fails (`on_error: skip`)"
+    if "on_skip" not in step.causes:
+        return "the answer itself may be absent"
     return f"step {step.id!r} is skipped with a step that it reads (`on_skip: skip`)"

@@ -24,7 +24,7 @@ from flowkit.types.algebra import ANY, NULL, STRING, List, Type, members, union
 #: Includes and macros deeper than this call each other in a circle.
 MAX_DEPTH = 20
 
-_SINGLE_BRACES = re.compile(r"(?<![{$])\{(?:inputs|steps|values)\.\w[\w.]*\}(?!\})")
+_SINGLE_BRACES = re.compile(r"(?<![{$])\{\s*((?:inputs|steps|values)\.\w[\w.]*)\s*\}\}?(?!\})")
 _UNSUPPORTED: Mapping[type[nodes.Node], tuple[str, str]] = {
     nodes.Extends: ("extends", "use {% include %} or a macro"),
     nodes.Block: ("block", "use {% include %} or a macro"),
@@ -113,9 +113,12 @@ class Texts(Expressions):
             for found in _SINGLE_BRACES.finditer(child.data):
                 start = self.reports.site.text.find(found[0], child.lineno)
                 if start >= 0:
+                    root, name = found[1].split(".")[:2]
+                    if root != "steps":  # it was meant to be read: one mistake, one problem
+                        getattr(self.uses, root).add(name)
                     place = self.reports.site.at(start, len(found[0]))
                     self.problems.warning(
-                        "single-braces", place, f"{found[0]} is plain text here", f"to insert the value write {{{{ {found[0][1:-1]} }}}}"
+                        "single-braces", place, f"{found[0]} is plain text here", f"to insert the value write {{{{ {found[1]} }}}}"
                     )
 
     def _if(self, node: nodes.If, scope: Scope, facts: Facts) -> None:
@@ -259,6 +262,7 @@ class Texts(Expressions):
                     "macro-call", start_of(arg), 1, f"macro {_name(definition)!r} takes {len(names)} arguments, not {len(node.args)}"
                 )
                 return STRING
+        misspelt = False
         for keyword in node.kwargs:
             kind = self.infer(keyword.value, scope, facts)
             if keyword.key in given:
@@ -271,6 +275,7 @@ class Texts(Expressions):
             elif keyword.key in names:
                 given[keyword.key] = (kind, key_of(keyword.value, scope))
             elif not _takes(definition, "kwargs"):
+                misspelt = True
                 self.reports.error(
                     "macro-call",
                     keyword_at(self.reports.site.text, keyword),
@@ -282,7 +287,9 @@ class Texts(Expressions):
             return STRING
         required = names[: len(names) - len(definition.defaults)]
         missing = [n for n in required if n not in given]
-        if missing:
+        if missing and misspelt:  # one of them is the misspelt one, which was reported
+            given |= dict.fromkeys(missing, (ANY, None))
+        elif missing:
             self.reports.error(
                 "macro-call", start_of(node), len(spelled(node.node)), f"macro {_name(definition)!r} needs {', '.join(map(repr, missing))}"
             )
@@ -407,6 +414,9 @@ class Texts(Expressions):
                         f"{file!r} has no macro {name!r}",
                         did_you_mean(name, list(module.names), "it has"),
                     )
+                    for meant in module.names:  # where it is called by its right name, nothing more is wrong
+                        if scope.find(meant) is None:
+                            scope.bind(meant, ANY)
             scope.bind(alias, kind)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from flowkit import answers
-from flowkit.chat import STRUCTURED, ChatRequest, Message, Shape, Structured
+from flowkit.chat import STRUCTURED, ChatRequest, Message, Structured
 from flowkit.client.pieces import pieces
 from flowkit.client.seam import translate
 from flowkit.endpoints import redact
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _LARGEST = 4 * 1024 * 1024
 #: Tokens for the answer of a probe: models that think first need some.
 _TOKENS = 1024
+
+#: Failures that are the answer's, not the server's.
+_UNREADABLE = frozenset({"output_truncated", "empty_response"})
 
 #: A question whose answer no model gives by itself in the form that is asked for.
 _QUESTION = "Which of these is a fruit: apple, hammer?"
@@ -164,7 +167,8 @@ def strongest(trials: tuple[Trial, ...]) -> Structured | None:
 
 async def _try(client: Client, endpoint: Endpoint, params: Mapping[str, Any], form: Structured, *, patience: float) -> Trial:
     limits = {} if params.keys() & {"max_tokens", "max_completion_tokens"} else {"max_tokens": _TOKENS}
-    request = ChatRequest(endpoint.model, (Message("user", _QUESTION),), {**params, **limits}, _shape(endpoint), form)
+    asked = shape(_TYPE, "probe", lengths=endpoint.lengths)
+    request = ChatRequest(endpoint.model, (Message("user", _QUESTION),), {**params, **limits}, asked, form)
     try:
         completion = await client.complete(replace(endpoint, structured=form), request, policy=Policy(attempts=1), attempt_timeout=patience)
         usable(completion, typed=True)
@@ -179,11 +183,3 @@ async def _try(client: Client, endpoint: Endpoint, params: Mapping[str, Any], fo
     if answer.repairs and form != "prompt":
         return Trial(form, "ignored", "; ".join(answer.repairs))
     return Trial(form, "works", "; ".join(answer.repairs))
-
-
-#: Failures that are the answer's, not the server's.
-_UNREADABLE = frozenset({"output_truncated", "empty_response"})
-
-
-def _shape(endpoint: Endpoint) -> Shape:
-    return shape(_TYPE, "probe", lengths=endpoint.lengths)

@@ -29,7 +29,7 @@ class Route:
         self.gate = gate
         self.learned = learned
         self.prepared: Prepared | None = None
-        self.secrets = endpoint.secrets
+        self.secrets = tuple(secret for secret in endpoint.secrets if not secret.placeholder)
 
     def hide(self, text: str) -> str:
         """Take the secrets of this endpoint out of a text."""
@@ -37,8 +37,6 @@ class Route:
 
     def conceal(self, done: Completion) -> Completion:
         """Take the secrets out of an answer; servers echo what they were sent, and models what servers tell them."""
-        if not self.secrets:
-            return done
         if not self.secrets:
             return done
         hidden = replace(

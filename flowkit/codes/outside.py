@@ -30,6 +30,34 @@ CODES: tuple[Code, ...] = (
         ),
     ),
     _of(
+        "duplicate-tool",
+        "Two tools of a step have one name.",
+        Example(
+            """
+            steps:
+              reply:
+                prompt: Where is order 7?
+                tools: [shop:find, archive:find]
+            """,
+            {
+                "shop.py": "def find(order: str) -> str:\n    return order\n",
+                "archive.py": "def find(order: str) -> str:\n    return order\n",
+            },
+        ),
+        Example(
+            """
+            steps:
+              reply:
+                prompt: Where is order 7?
+                tools: [shop:find, archive:find_old]
+            """,
+            {
+                "shop.py": "def find(order: str) -> str:\n    return order\n",
+                "archive.py": "def find_old(order: str) -> str:\n    return order\n",
+            },
+        ),
+    ),
+    _of(
         "file-not-found",
         "A file that is not there.",
         """
@@ -169,6 +197,50 @@ CODES: tuple[Code, ...] = (
                 with: {name: "'tea'"}
             """,
             {"shop.py": "def price(name: str) -> float:\n    return 2.5\n"},
+        ),
+    ),
+    _of(
+        "tool-annotation",
+        "A function among the tools does not say of which type an argument is.",
+        Example(
+            """
+            steps:
+              reply:
+                prompt: Where is order 7?
+                tools: [shop:find]
+            """,
+            {"shop.py": "def find(order):\n    return order\n"},
+        ),
+        Example(
+            """
+            steps:
+              reply:
+                prompt: Where is order 7?
+                tools: [shop:find]
+            """,
+            {"shop.py": "def find(order: str) -> str:\n    return order\n"},
+        ),
+    ),
+    _of(
+        "tool-name",
+        "A tool has a name that the protocol does not take.",
+        Example(
+            """
+            steps:
+              reply:
+                prompt: Where is order 7?
+                tools: [my search.flow.yaml]
+            """,
+            {"my search.flow.yaml": "flowkit: 1\nsteps: {a: {set: 1}}\n"},
+        ),
+        Example(
+            """
+            steps:
+              reply:
+                prompt: Where is order 7?
+                tools: [my_search.flow.yaml]
+            """,
+            {"my_search.flow.yaml": "flowkit: 1\nsteps: {a: {set: 1}}\n"},
         ),
     ),
     _of(

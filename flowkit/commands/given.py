@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -108,9 +109,18 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
+def _text_of(path: Path) -> str:
+    """Return the text of a file that the user names; a pipe such as <(…) or /dev/stdin is as good as a file. Raises PathRefused."""
+    if not path.is_fifo():
+        return project.read_text(path, LARGEST)
+    return path.read_bytes().decode("utf-8", "replace")
+
+
 def _file(shown: str, path: str) -> str:
+    if path == "-":
+        return sys.stdin.read()
     try:
-        return project.read_text(Path(path), LARGEST)
+        return _text_of(Path(path))
     except PathRefused as refused:
         hint = f" ({refused.hint})" if refused.hint else ""
         _refuse(f"{shown}: {refused.message}{hint}")
@@ -147,7 +157,7 @@ def mapping(path: str, stdin: Callable[[], str], *, what: str = "inputs") -> dic
     else:
         shown = path
         try:
-            text = project.read_text(Path(path), LARGEST)
+            text = _text_of(Path(path))
         except PathRefused as refused:
             raise InputError(f"{path}: {refused.message}" + (f" ({refused.hint})" if refused.hint else "")) from None
     found = _data(text, shown)

@@ -52,7 +52,23 @@ class Opening:
         """
         checked = self.check()
         plan = checked.valid()
-        return Flow(plan, self.runtime(None if simulate is None else self.simulator(simulate, plan)), warnings=checked.problems)
+        runtime = self.runtime(None if simulate is None else self.simulator(simulate, plan))
+        self._refuse_unused(plan, runtime)
+        return Flow(plan, runtime, warnings=checked.problems)
+
+    def _refuse_unused(self, plan: Plan, runtime: Runtime) -> None:
+        """Refuse an alias of `-m` that leads nowhere: another model than the one that was meant would be paid. Raises ConfigError."""
+        used: set[str] = set()
+        for _, owner, step in plan.walk():
+            for name in (step.work.models or ("default",)) if isinstance(step.work, ChatWork) else ():
+                try:
+                    used |= {name, *runtime.resolve(name, owner).chain}
+                except ConfigError:
+                    used.add(name)  # said when the run begins
+        for name in pairs(self.model):
+            if name not in used:
+                meant = did_you_mean(name, sorted(used)) or f"the steps use {', '.join(sorted(used)) or 'no model'}"
+                raise ConfigError(f"-m {name}=…: no step uses the model {name!r}; {meant}")
 
     def check(self) -> Checked:
         """Check the flow as the options change it."""

@@ -39,6 +39,8 @@ class Streaming:
         """Write what an event adds."""
         match event:
             case StepDelta() if event.step in self._steps:
+                if event.restart:
+                    self._end(event.step, event.item)
                 self._piece(event.step, event.item, event.text)
             case AttemptFailed() | AnswerRepaired() | ItemFinished() if event.step in self._steps:
                 self._end(event.step, event.item)

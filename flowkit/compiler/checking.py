@@ -124,6 +124,9 @@ class Checking:
             self.texts_of(text.node, text.value, expression=False).text(tree, self._with(extra), self.facts)
         bare = text.value.strip()
         if bare.startswith(_ROOTS) and bare.replace(".", "").replace("_", "").isalnum() and self._exists(bare):
+            root, name = bare.split(".")[:2]
+            if root != "steps":  # it was meant to be read: one mistake, one problem
+                getattr(self.flow.uses, root).add(name)
             self.problems.warning(
                 "bare-reference",
                 text.node.place(),

@@ -51,7 +51,7 @@ from flowkit.types.algebra import (
 )
 from flowkit.types.annotations import signature as signature_of
 from flowkit.types.fit import fits
-from flowkit.types.validators import Validator
+from flowkit.types.validators import Invalid, Validator
 
 
 class StepCheck(Checking):
@@ -85,12 +85,13 @@ class StepCheck(Checking):
         if step.repeat is not None:
             self.scope.bind("previous", ANY)
             self.scope.bind("round", INTEGER)
-            declared = self._declared()
+            declared = self._declared() or self._inferred()
             if declared is not None:
                 self.scope.bind("previous", nullable(declared))
         work, type_ = self._work()
-        if step.repeat is not None and step.kind in {"set", "call"} and step.output is None and self.scope.find("previous"):
+        if step.repeat is not None and step.kind == "call" and step.output is None:
             self.scope.bind("previous", nullable(type_))
+        self._default(type_)
         checks = self._checks(type_)
         repeat = None
         if step.repeat is not None:
@@ -208,6 +209,27 @@ class StepCheck(Checking):
             one if of_item else None,
         )
         return output, kind
+
+    def _default(self, type_: Type) -> None:
+        """Check the default of `on_error` against what the step gives; the reader of the file knows declared types only."""
+        on_error = self.step.on_error
+        if on_error.action != "default" or self.step.kind == "chat" or isinstance(type_, AnyType):
+            return
+        try:
+            Validator(type_).value(on_error.default)
+        except Invalid as e:
+            place = on_error.node.place() if on_error.node is not None else self.step.key.place()
+            said = f"the default under 'on_error' of step {self.step.id!r} does not fit: {e}"
+            self.problems.error("invalid-default", place, said, f"it must be {spell(type_)}, as the step gives it")
+
+    def _inferred(self) -> Type | None:
+        """Return what a `set` without `output` gives in its first round, so that `previous` is known in the next."""
+        if self.step.set is None:
+            return None
+        known = len(self.problems.found)
+        type_ = widen(self.type_of(self.step.set))
+        del self.problems.found[known:]
+        return None if isinstance(type_, Null) else type_
 
     def _validator(self, type_: Type) -> Validator | None:
         if self.step.kind == "flow" or isinstance(type_, AnyType) or (self.step.kind == "chat" and type_ == STRING):

@@ -80,7 +80,7 @@ def document(event: Event) -> dict[str, Any]:
             return {"event": "answer_repaired", "at": at, "step": event.step, "item": event.item, "how": event.how}
         case ToolFinished():
             more = {"name": event.name, "arguments": event.arguments, "result": event.result if event.error is None else None}
-            more |= {"error": event.error, "seconds": round(event.seconds, 6), "round": event.round, "sample": event.sample}
+            more |= {"error": event.error, "seconds": seconds(event.seconds), "round": event.round, "sample": event.sample}
             return {"event": "tool_finished", "at": at, "step": event.step, "item": event.item} | more
         case ItemFinished():
             return {"event": "item_finished", "at": at, "step": event.step, "item": event.item} | _ending(event)

@@ -218,7 +218,7 @@ def _note(row: Row, now: float) -> tuple[str, str]:
             parts.append(printable.line(f"after {row.error.kind}: {row.error.message}"))
     if row.cached:
         parts.append("cached")
-    if row.progress is None and row.attempts > 1:
+    if row.progress is None and row.attempts > 1 and not row.tools:
         parts.append(f"{row.attempts} attempts")
     elif row.progress is not None and row.retries:
         parts.append(printable.plural(row.retries, "failed attempt"))

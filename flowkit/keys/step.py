@@ -49,7 +49,13 @@ STEP = Table(
         Key(
             "examples", EXAMPLES, "Few-shot pairs after the system messages, or a jsonl file of them.", "examples: pairs.jsonl", kinds=_CHAT
         ),
-        Key("tools", list_of(WORD), "Python functions that the model may ask for.", "tools: [shop:find_order]", kinds=_CHAT),
+        Key(
+            "tools",
+            list_of(WORD),
+            "Python functions and flows that the model may call.",
+            "tools: [shop:find, search.flow.yaml]",
+            kinds=_CHAT,
+        ),
         Key(
             "output",
             either(TYPE, FIELDS),
@@ -71,7 +77,7 @@ STEP = Table(
         Key("when", EXPRESSION, "If false, the step is skipped.", "when: inputs.deep"),
         Key("foreach", EXPRESSION, "A list: one run for each item, in parallel.", "foreach: inputs.topics"),
         Key("as", NAME, "Name of the item. Default: `item`.", "as: topic"),
-        Key("max_parallel", COUNT, "How many items run at once.", "max_parallel: 4"),
+        Key("max_parallel", COUNT, "How many items run at once; without `foreach`, how many samples.", "max_parallel: 4"),
         Key("repeat", table("repeat"), "Again until something holds.", "repeat: {until: output.score > 3, max: 3}"),
         Key("model", MODEL, "An alias or `provider/model`, or a list: order of fallback.", "model: smart", kinds=_CHAT),
         Key("params", table("params"), "Parameters of the model.", "params: {temperature: 0}", kinds=_CHAT),

@@ -93,7 +93,7 @@ def _step(r: Reading, key: Scalar, node: Mapping, types: Types) -> StepSpec:
         timeout=timeout(r, found.get("timeout"), where),
         cache=key_value(r, found, _STEP, "cache", where),
         on_error=on_error(r, found.get("on_error"), answer if one or answer is None else List(answer), where),
-        on_skip=key_value(r, found, _STEP, "on_skip", where, "run"),
+        on_skip=key_value(r, found, _STEP, "on_skip", where, "skip" if "on_skip" in found else "run"),
         samples=key_value(r, found, _STEP, "samples", where),
         pick=key_value(r, found, _STEP, "pick", where),
         keys={name: each.written for name, each in found.items()},

@@ -58,7 +58,9 @@ def wrong(r: Reading, shape: Shape, node: Node, what: str) -> Any:
     """Report that a value is not of the sort that is wanted, and return BAD."""
     hint: str | None = None
     if isinstance(node, Scalar):
-        if admits(shape, replace_text(node, node.text)) and not isinstance(node.value, str) and shape.kind != "either":
+        if shape.kind == "words" and node.text not in shape.of_words and not isinstance(node.value, str):
+            hint = f"write {' or '.join(shape.of_words)}"
+        elif admits(shape, replace_text(node, node.text)) and not isinstance(node.value, str) and shape.kind != "either":
             hint = f'quote it: "{node.text}"'
         elif isinstance(node.value, str) and "{{" in node.value:
             hint = "this key takes no template; it is the same in every run"

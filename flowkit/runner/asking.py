@@ -65,9 +65,7 @@ def _part(part: PlannedPart, names: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": part.kind, "text": values["text"]} if part.kind == "text" else {"type": part.kind, part.kind: values}
 
 
-async def ask(
-    plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: Mapping[str, Any], toolbox: Toolbox | None = None
-) -> Any:
+async def ask(plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: Mapping[str, Any], toolbox: Toolbox | None = None) -> Any:
     """Return the typed answer; the models of the step are asked in turn until one gives it. Raises RunError."""
     messages = render(work, names)
     models = work.models or ("",)

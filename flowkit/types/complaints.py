@@ -81,7 +81,7 @@ def _choose(errors: list[dict[str, Any]], depth: int) -> list[dict[str, Any]]:
         branches = {label: _choose(es, n + 1) for label, es in branches.items()}
         meant = [es for es in branches.values() if not any(_other_kind(e, n) for e in es)]
         if meant:
-            kept.extend(min(meant, key=len))
+            kept.extend(sorted(meant, key=len)[0])  # noqa: FURB192 - mypy takes len as a key of sorted only
         else:
             first = next(iter(branches.values()))[0]
             expected = " or ".join(label.split(LABEL)[2] for label in branches)

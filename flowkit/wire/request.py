@@ -93,6 +93,8 @@ def _message(message: Message) -> dict[str, Any]:
     elif message.content is not None:
         found["content"] = _parts(message.content)
     if message.tool_calls:
+        # Some servers want the key although it says nothing.
+        found.setdefault("content", None)
         found["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in message.tool_calls
         ]
