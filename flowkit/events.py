@@ -133,15 +133,7 @@ class RunFinished:
 
 
 Event: TypeAlias = (
-    RunStarted
-    | StepStarted
-    | StepDelta
-    | AttemptFailed
-    | AnswerRepaired
-    | ToolFinished
-    | ItemFinished
-    | StepFinished
-    | RunFinished
+    RunStarted | StepStarted | StepDelta | AttemptFailed | AnswerRepaired | ToolFinished | ItemFinished | StepFinished | RunFinished
 )
 
 #: Takes each event; must not block, for it is called by the runner itself.

@@ -100,11 +100,12 @@ class Flow:
     def start(self, inputs: Mapping[str, Any], *, emit: Emit | None = None, stream: bool = False, grace: float = GRACE) -> Started:
         """Check inputs and models, and return a run that only waits to be awaited. Raises as `run` does; nothing was called then."""
         plan = self.plan
-        if plan.deferred:
-            wanted = "; ".join(
-                f"{place.path}:{place.line}:{place.column}: {what} cannot run in this version" for what, place in plan.deferred
-            )
-            raise ConfigError(f"{wanted} (it is checked only)")
+        later = dict.fromkeys(
+            found for owner in {id(p): p for p in (plan, *(o for _, o, _ in plan.walk()))}.values() for found in owner.deferred
+        )
+        if later:
+            wanted = "\n".join(f"{place.path}:{place.line}:{place.column}: {what} cannot run in this version" for what, place in later)
+            raise ConfigError(f"{wanted}\n(such keys are checked, and run in a later version)")
         valid = self.validate(inputs)
         if not self._ready:
             self._runtime.require(plan)

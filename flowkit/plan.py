@@ -159,6 +159,8 @@ class ChatWork:
     retry: RetrySpec
     timeout: TimeoutSpec
     tools: tuple[PlannedTool, ...] = ()
+    #: Where each parameter is written, for a server that refuses it.
+    param_places: Mapping[str, Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,11 @@ UNIT = {"a": "aaaa", "b": "bbbb", "c": "cccc"}
 SECRETS = ("aaaaaaaabbbb", "aaaabbbbaaaabbbb", "aaaaaaaaaaaaaaaa")
 
 
-@given(st.text("abc", max_size=30).map(lambda t: "".join(UNIT[c] for c in t)), st.lists(st.integers(0, 120), max_size=6), st.sets(st.sampled_from(SECRETS), max_size=1))
+@given(
+    st.text("abc", max_size=30).map(lambda t: "".join(UNIT[c] for c in t)),
+    st.lists(st.integers(0, 120), max_size=6),
+    st.sets(st.sampled_from(SECRETS), max_size=1),
+)
 def test_veil_shows_what_redaction_of_the_whole_would(text: str, offsets: list[int], chosen: set[str]) -> None:
     """However the text is cut, and holds back no more than may be the beginning of a secret."""
     veil = Veil([Secret(one) for one in chosen])

@@ -13,7 +13,7 @@ from flowkit.errors import ModelError, OutputError
 from flowkit.events import AnswerRepaired, AttemptFailed, StepDelta, StepFinished
 from flowkit.flow import Flow
 from flowkit.simulator import Simulator
-from flowkit.testing import broken_stream, error, filtered, refusal, simulate, timeout, truncated
+from flowkit.testing import broken_stream, error, filtered, refusal, simulate, slow, timeout, truncated
 from flowkit.wire.response import Response
 
 TYPED = "steps:\n  a:\n    prompt: a\n    output: {n: integer(1..5), word: string}\n"
@@ -343,3 +343,41 @@ def test_once_a_piece_was_shown_no_other_model_takes_over(tmp_path: Path) -> Non
     with pytest.raises(ModelError):
         streamed(flow)
     assert {r.model for r in server.requests} == {"one"}
+
+
+def test_a_talk_goes_on_without_examples(tmp_path: Path) -> None:
+    """`steps.x.messages` is what was said: neither instructions nor few-shot examples."""
+    body = """steps:
+  a:
+    system: Be kind.
+    examples: [{user: u, assistant: v}]
+    prompt: one
+outputs: {said: steps.a.messages}
+"""
+    run = load(tmp_path, body, simulate({"a": "two"})).run()
+    assert run.outputs == {"said": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]}
+
+
+def test_a_parameter_that_the_server_refuses_is_named_with_its_place(tmp_path: Path) -> None:
+    body = "steps:\n  a:\n    prompt: one\n    params: {frequency_penalty: 1}\n"
+    flow = load(tmp_path, body, simulate({"a": [error(400, "frequency_penalty is not supported here")]}))
+    with pytest.raises(ModelError, match=r"the parameter 'frequency_penalty' stands at .*\.flow\.yaml:\d+:14"):
+        flow.run()
+
+
+def test_a_request_that_is_cut_short_counts_as_perhaps_billed(tmp_path: Path) -> None:
+    """A cancelled run shows the request that was under way."""
+    flow = load(tmp_path, "steps:\n  a: {prompt: a}\n", simulate({"a": [slow("late", 60)]}))
+    asked = asyncio.Event()
+
+    async def cut() -> list[tuple[str, str]]:
+        started = flow.start({}, emit=lambda event: asked.set() if type(event).__name__ == "StepStarted" else None)
+        task = asyncio.create_task(started.finish())
+        await asked.wait()
+        for _ in range(20):  # until the request is under way; the simulator then waits for a minute
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return [(a.outcome, a.message) for a in started.run.steps["a"].attempts]
+
+    assert asyncio.run(cut()) == [("cancelled", "cut short; it may have been billed")]

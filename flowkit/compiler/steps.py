@@ -282,6 +282,7 @@ class StepCheck(Checking):
             _over(step.retry, defaults.retry, RetrySpec()),
             _over(step.timeout, defaults.timeout, TimeoutSpec()),
             Tools(self.session, self.path, self.flows).plan(step.tools),
+            {name: key.place() for name, key in {**defaults.param_keys, **step.param_keys}.items()},
         )
 
     def _model(self, name: Scalar) -> None:

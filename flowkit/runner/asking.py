@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from flowkit import answers
 from flowkit.chat import Attempt, ChatRequest, Completion, Message, Usage
 from flowkit.config import Resolved
+from flowkit.endpoints import Endpoint
 from flowkit.errors import ModelError, OutputError, RenderError
 from flowkit.plan import ChatWork, Plan, PlannedCheck, PlannedMessage, PlannedPart, PlannedStep, TextOf
 from flowkit.retry import Policy
@@ -119,21 +121,8 @@ async def _ask(
     before = len(turn.attempts)
     left = policy.attempts
     while True:
-        turn.go_on()
-        turn.waiting = asyncio.current_task()
-        try:
-            completion = await services.client.complete(
-                endpoint,
-                request,
-                policy=policy if left == policy.attempts else replace(policy, attempts=left),
-                attempt_timeout=attempt_timeout,
-                total_deadline=deadline,
-                on_delta=turn.delta if services.stream else None,
-                on_attempt=turn.attempted,
-                on_send=turn.sending,
-            )
-        finally:
-            turn.waiting = None
+        bounded = policy if left == policy.attempts else replace(policy, attempts=left)
+        completion = await _send(endpoint, request, work, turn, policy=bounded, attempt_timeout=attempt_timeout, deadline=deadline)
         turn.usage += completion.usage if completion.usage is not None else Usage(calls=1)
         usable(completion, typed=shape is not None)
         if completion.tool_calls and toolbox is not None:
@@ -146,7 +135,7 @@ async def _ask(
             raise ModelError("the model asked for a tool, but the step has none", kind="bad_response", text=completion.text)
         value, wrong = _read(step, completion, turn, names, wrapped=shape is not None and shape.wrapped)
         if wrong is None:
-            turn.messages = [m for m in messages if m.role not in _OWN_ROLES] + [Message("assistant", completion.text)]
+            turn.messages = [*_talk(messages, work), Message("assistant", completion.text)]
             for warning in completion.warnings:
                 turn.repaired(warning)
             return value
@@ -158,6 +147,51 @@ async def _ask(
         turn.repaired(f"asked again: {wrong.message}")
         asked = (*request.messages, Message("assistant", completion.text), Message("user", wrong.ask))
         request = replace(request, messages=asked)
+
+
+async def _send(
+    endpoint: Endpoint, request: ChatRequest, work: ChatWork, turn: Turn, *, policy: Policy, attempt_timeout: float, deadline: float | None
+) -> Completion:
+    """Return what the client got, unless the turn was halted; what is on its way when the run is cut is noted."""
+    services = turn.services
+    turn.go_on()
+    turn.waiting = asyncio.current_task()
+    try:
+        return await services.client.complete(
+            endpoint,
+            request,
+            policy=policy,
+            attempt_timeout=attempt_timeout,
+            total_deadline=deadline,
+            on_delta=turn.delta if services.stream else None,
+            on_attempt=turn.attempted,
+            on_send=turn.sending,
+        )
+    except ModelError as e:
+        _blame(e, work)
+        raise
+    except asyncio.CancelledError:
+        turn.cut()
+        raise
+    finally:
+        turn.waiting = None
+
+
+def _talk(messages: tuple[Message, ...], work: ChatWork) -> list[Message]:
+    """Return what was said, so that a talk can go on: neither instructions nor few-shot examples are a part of it."""
+    start = next((i for i, m in enumerate(messages) if m.role not in _OWN_ROLES), len(messages))
+    return [m for m in messages[start + 2 * len(work.examples) :] if m.role not in _OWN_ROLES]
+
+
+def _blame(error: ModelError, work: ChatWork) -> None:
+    """Say where a parameter stands that the server refuses by name."""
+    if error.kind != "bad_request":
+        return
+    for name, place in work.param_places.items():
+        if re.search(rf"\b{re.escape(name)}\b", error.message):
+            error.message += f" (the parameter {name!r} stands at {place.path}:{place.line}:{place.column})"
+            error.args = (error.message,)
+            return
 
 
 def _after_tools(params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -47,6 +47,8 @@ class Turn:
     halted: bool = False
     #: The task that waits to send a request; None while one is under way.
     waiting: asyncio.Task[Any] | None = None
+    #: Since when a request is under way, in seconds of the run; None while none is.
+    sent: float | None = None
     #: Which of how many samples of one answer this is, from 0; and of a turn with samples, theirs that are under way.
     sample: int | None = None
     samples: int = 1
@@ -86,6 +88,16 @@ class Turn:
         """Note that a request goes out now. Raises RunError, and then it does not."""
         self.waiting = None
         self.go_on()
+        self.sent = self.services.clock()
+
+    def cut(self) -> None:
+        """Note that a request was under way when the run was cut: it may have been billed."""
+        if self.sent is not None:
+            seconds = self.services.clock() - self.sent
+            self.attempts.append(
+                Attempt(len(self.attempts) + 1, self.model or "", "cancelled", seconds, "cut short; it may have been billed")
+            )
+            self.sent = None
 
     def repaired(self, how: str) -> None:
         """Note what was done to get an answer."""
@@ -105,6 +117,7 @@ class Turn:
     def attempted(self, attempt: Attempt, delay: float | None) -> None:
         """Note one request. Raises RunError when it was to be made again and may not be."""
         self.attempts.append(attempt)
+        self.sent = None
         self.fresh = True
         if attempt.outcome != "ok":
             self.services.emit(AttemptFailed(self.path, attempt, delay, self.services.clock(), self.item))

@@ -1,9 +1,9 @@
 """Turn the text of a type into a Type, and a Type into text. Knows offsets in that text, not the file around it.
 
-    type  = atom { "|" atom } [ ", description" in field position ]
-    atom  = string range? | integer range? | number range? | boolean | date | datetime | any | object | null
-          | enum(a | b c | 'quoted, word') | list(type) | map(type) | Message | Name | ( type )
-    range = (1..5) (0..) (..280)
+type  = atom { "|" atom } [ ", description" in field position ]
+atom  = string range? | integer range? | number range? | boolean | date | datetime | any | object | null
+      | enum(a | b c | 'quoted, word') | list(type) | map(type) | Message | Name | ( type )
+range = (1..5) (0..) (..280)
 """
 
 from __future__ import annotations
