@@ -281,6 +281,7 @@ def token_bucket(size: int, rate: float) -> tuple[Script, list[tuple[float, bool
     return script, log
 
 
+@pytest.mark.long  # it measures throughput in real time, which a busy machine distorts; test_limits holds the same bars with a clock of its own
 @pytest.mark.parametrize(
     ("server", "capacity"),
     [(lambda: at_a_time(8), None), (lambda: token_bucket(8, 100), 100.0), (lambda: token_bucket(8, 40), 40.0)],
