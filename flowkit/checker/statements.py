@@ -13,10 +13,11 @@ from flowkit.checker.filter_items import item_of
 from flowkit.checker.included import Included, Opener
 from flowkit.checker.inference import one_of
 from flowkit.checker.kinds import Facts, Function, Kind, Loop, MacroKind, Module, Namespace, Row, Rows, StepKind, is_type, join
+from flowkit.checker.macros import given_to
 from flowkit.checker.narrowing import NOTHING
 from flowkit.checker.reports import Reports, Uses, sorts, spell
 from flowkit.checker.scope import Binding, Scope, Site, did_you_mean
-from flowkit.checker.tree import key_of, keyword_at, length_of, spelled, start_of, string_in
+from flowkit.checker.tree import key_of, length_of, spelled, start_of, string_in
 from flowkit.errors import Problems
 from flowkit.templates import ReadRefused
 from flowkit.types.algebra import ANY, NULL, STRING, List, Type, members, union
@@ -251,49 +252,9 @@ class Texts(Expressions):
     def call_macro(self, node: nodes.Call, macro: MacroKind, scope: Scope, facts: Facts) -> Kind:
         """Check the arguments of a call, then the body of the macro with the types of this call."""
         definition = macro.node
-        names = [a.name for a in definition.args]
-        given: dict[str, tuple[Kind, str | None]] = {}
-        for at, arg in enumerate(node.args):
-            kind = self.infer(arg, scope, facts)
-            if at < len(names):
-                given[names[at]] = (kind, key_of(arg, scope))
-            elif not _takes(definition, "varargs"):
-                self.reports.error(
-                    "macro-call", start_of(arg), 1, f"macro {_name(definition)!r} takes {len(names)} arguments, not {len(node.args)}"
-                )
-                return STRING
-        misspelt = False
-        for keyword in node.kwargs:
-            kind = self.infer(keyword.value, scope, facts)
-            if keyword.key in given:
-                self.reports.error(
-                    "macro-call",
-                    keyword_at(self.reports.site.text, keyword),
-                    len(keyword.key),
-                    f"argument {keyword.key!r} of macro {_name(definition)!r} is given twice",
-                )
-            elif keyword.key in names:
-                given[keyword.key] = (kind, key_of(keyword.value, scope))
-            elif not _takes(definition, "kwargs"):
-                misspelt = True
-                self.reports.error(
-                    "macro-call",
-                    keyword_at(self.reports.site.text, keyword),
-                    len(keyword.key),
-                    f"macro {_name(definition)!r} has no argument {keyword.key!r}",
-                    did_you_mean(keyword.key, names, "its arguments are"),
-                )
-        if node.dyn_args is not None or node.dyn_kwargs is not None:
+        given = given_to(self, node, definition, scope, facts)
+        if given is None:
             return STRING
-        required = names[: len(names) - len(definition.defaults)]
-        missing = [n for n in required if n not in given]
-        if missing and misspelt:  # one of them is the misspelt one, which was reported
-            given |= dict.fromkeys(missing, (ANY, None))
-        elif missing:
-            self.reports.error(
-                "macro-call", start_of(node), len(spelled(node.node)), f"macro {_name(definition)!r} needs {', '.join(map(repr, missing))}"
-            )
-            given |= dict.fromkeys(missing, (ANY, None))
         self._macro_body(definition, given, macro, facts)
         return STRING
 
@@ -418,15 +379,6 @@ class Texts(Expressions):
                         if scope.find(meant) is None:
                             scope.bind(meant, ANY)
             scope.bind(alias, kind)
-
-
-def _name(definition: nodes.Macro | nodes.CallBlock) -> str:
-    return getattr(definition, "name", "caller")
-
-
-def _takes(definition: nodes.Macro | nodes.CallBlock, name: str) -> bool:
-    """Tell whether a macro takes more arguments than it names: Jinja gives it `varargs` or `kwargs` when it reads them."""
-    return any(n.name == name for child in definition.body for n in [child, *child.find_all(nodes.Name)] if isinstance(n, nodes.Name))
 
 
 def _part(kind: Kind) -> Kind:
