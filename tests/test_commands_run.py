@@ -383,3 +383,11 @@ def test_a_terminal_obeys_nothing_that_a_model_wrote(tmp_path):
         [sys.executable, "-c", code, *line.split()[1:], "-q"], capture_output=True, text=True, env=environment(), check=True
     )
     assert piped.stdout == "\x1b[31mred\x1b]0;title\x07\n"
+
+
+def test_an_alias_that_no_step_uses_is_refused(hello):
+    """Another model than the one that was meant would be paid."""
+    found = call("run", hello, "-i", "name=Ada", "-m", "opnai/m=ollama/x", "--simulate")
+    assert found.exit_code == 2
+    assert "no step uses the model 'opnai/m'" in found.stderr
+    assert "did you mean 'openai/m'?" in found.stderr

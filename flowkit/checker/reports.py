@@ -160,6 +160,8 @@ class Reports:
 
     def unknown_step(self, start: int, name: str, ids: list[str]) -> None:
         """Report a step that is not there."""
+        if any(id_ != name and id_.replace("-", "_").lower() == name for id_ in ids):
+            return  # its id is wrong, which was reported with this very name as the way out
         self.error(
             "unknown-step",
             start,

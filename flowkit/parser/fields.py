@@ -190,8 +190,19 @@ class Types:
     def record(self, node: Mapping, what: str, *, name: str | None = None, empty: bool = False) -> Record:
         """Return a mapping of fields; with `empty` it may have none."""
         fields: dict[str, Field] = {}
-        for key, value in own(node):
-            field = self.field(key, value)
+        pairs = own(node)
+        behind = 0
+        for at, (key, value) in enumerate(pairs):
+            if at < behind:
+                continue
+            torn = _torn(pairs, at)
+            if torn:
+                behind = torn
+                message = f"a comma inside {{ }} ends the value, so '(' of the field {key.text!r} is never closed"
+                self.r.error(
+                    "type-syntax", value.place(), message, "separate the words of an enum with |, or put quotes around the whole type"
+                )
+            field = Field(key.text.removesuffix("?"), ANY, key.text.endswith("?")) if torn else self.field(key, value)
             if field.name in fields:
                 self.r.error("duplicate-field", key.place(), f"the field {field.name!r} stands twice, once with '?'", "delete one of them")
             fields[field.name] = field
@@ -303,3 +314,18 @@ def _with(type_: Type, key: str, value: Any) -> Type | None:
             changed = [_with(m, key, value) for m in type_.members]
             return union(*(c or m for c, m in zip(changed, type_.members, strict=True))) if any(changed) else None
     return type_ if type_ == ANY or isinstance(type_, Ref) else None
+
+
+def _torn(pairs: list[tuple[Scalar, Node]], at: int) -> int:
+    """Return the position behind the pieces of a type that commas of `{ }` tore apart, 0 where it is whole."""
+    value = pairs[at][1]
+    if not isinstance(value, Scalar) or value.style != "plain" or value.text.count("(") <= value.text.count(")"):
+        return 0
+    text = value.text
+    for behind, (key, piece) in enumerate(pairs[at + 1 :], at + 2):
+        if not isinstance(piece, Scalar) or piece.value is not None:
+            return 0
+        text += key.text
+        if text.count("(") <= text.count(")"):
+            return behind
+    return 0

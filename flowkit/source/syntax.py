@@ -22,6 +22,7 @@ _DASHES = r"[ ]*(?:-[ ]+)*"
 _VALUE = re.compile(_DASHES + r"""(?:(?:(?:"[^"]*"|'[^']*')[ ]*|[^\s#'"{}\[\]&*!|>@%`,-][^:#{}\[\]]*):[ \t]+)?""")
 _CLOSED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
 _NO_SPACE = re.compile(_DASHES + r"[A-Za-z_][\w-]*:[^\s:/]")
+_OPENS_BLOCK = re.compile(r":[ \t]+[|>](?:[1-9][+-]?|[+-][1-9]?)?(?:[ \t]+#.*|[ \t]*)$")
 _BLOCK_HEADER = re.compile(r"[|>](?:[1-9][+-]?|[+-][1-9]?)?(?:[ \t]+#.*|[ \t]*)")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?|\'[^\']*\'?')
 #: What the reader says where a value has ended and something else follows on its line.
@@ -129,12 +130,28 @@ def _open_quote(lines: tuple[str, ...], row: int, column: int) -> _Mistake | Non
     return None
 
 
+def _left_of_block(lines: tuple[str, ...], row: int) -> bool:
+    """Whether a line was meant for the block of text above it, but stands left of it, and right of its key."""
+    indent = _indent(lines[row])
+    above = row - 1
+    while above >= 0 and (not lines[above].strip() or _indent(lines[above]) > indent):
+        above -= 1
+    return 0 <= above < row - 1 and _indent(lines[above]) < indent and _OPENS_BLOCK.search(lines[above]) is not None
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
 def _unquoted(lines: tuple[str, ...], row: int, column: int, said: str) -> _Mistake | None:
     """Look in the line of the error for text that YAML reads as something else."""
     line = lines[row]
     match = _VALUE.match(line)
     start = match.end() if match else 0
     value = line[start:].rstrip()
+    if _left_of_block(lines, row):
+        message = "this line is indented less than the text above it, so YAML takes it for something else"
+        return _at("bad-indent", row, start, len(value), message, "indent it like the lines of the text")
     if value.startswith(("{{", "{%", "{#")):
         message = f"a text that begins with {value[:2]!r} must be quoted: YAML reads a brace as the start of a mapping"
         return _at("unquoted-text", row, start, len(value), message, quoting(value))
