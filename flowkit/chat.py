@@ -23,6 +23,8 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+    #: What the server wrote beside these: keys that the protocol does not know, as JSON data. Some servers want them back.
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Message:
     content: str | tuple[Mapping[str, Any], ...] | None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    #: What the model thought before it asked for tools; sent only to servers that want it back.
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ class Endpoint:
     max_tokens_key: Literal["max_tokens", "max_completion_tokens"] | None = None
     #: Whether a streamed request may ask for usage (`stream_options.include_usage`); some servers refuse it.
     stream_usage: bool = True
+    #: Whether the server wants its `reasoning_content` back beside the tool calls of a message; others refuse the key.
+    return_reasoning: bool = False
     #: Whether the server's strict schemas know `minLength` and `maxLength`.
     lengths: bool = False
 

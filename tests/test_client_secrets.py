@@ -49,11 +49,13 @@ def test_key_that_the_server_echoes_is_taken_out_of_errors() -> None:
 def test_key_that_the_server_echoes_is_taken_out_of_answers() -> None:
     """Out of every field of them."""
     call = {"id": KEY, "type": "function", "function": {"name": KEY, "arguments": json.dumps({"key": KEY})}}
+    call |= {"extra_content": {KEY: [KEY, {"n": 1}]}}
     message = {"content": f"your key is {KEY}", "reasoning": KEY, "tool_calls": [call]}
     asked, _ = run(answering(200, completion(message=message, finish_reason=KEY)))
     assert asked.completion is not None
     assert KEY not in repr(asked.completion)
     assert asked.completion.text == "your key is ***"
+    assert asked.completion.tool_calls[0].extra == {"extra_content": {"***": ["***", {"n": 1}]}}
     assert "a secret was taken out of the answer" in asked.completion.warnings
 
 

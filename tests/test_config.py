@@ -332,6 +332,7 @@ def test_dialects_of_ready_providers() -> None:
     assert (openai.max_tokens_key, openai.stream_usage, openai.structured) == ("max_completion_tokens", True, "auto")
     assert (mistral.max_tokens_key, mistral.stream_usage) == ("max_tokens", False)
     assert deepseek.structured == "json_object"
+    assert (deepseek.return_reasoning, openai.return_reasoning, mistral.return_reasoning) == (True, False, False)
     assert (ollama.max_tokens_key, ollama.lengths) == ("max_tokens", True)
 
 
@@ -348,6 +349,7 @@ def test_a_provider_table_may_say_everything(tmp_path: Path) -> None:
         api_version = "preview"
         max_tokens_key = "max_tokens"
         stream_usage = false
+        return_reasoning = true
         lengths = true
         timeout = "2m"
         price = {input = 0.4, output = 1.6, cached = 0.1}
@@ -357,7 +359,7 @@ def test_a_provider_table_may_say_everything(tmp_path: Path) -> None:
     assert endpoint.url == "https://h.example/openai/v1/chat/completions?api-version=preview"
     assert (endpoint.structured, endpoint.max_parallel, endpoint.max_tokens_key) == ("prompt", 5, "max_tokens")
     assert (endpoint.requests_per_minute, endpoint.tokens_per_minute) == (60, 90000)
-    assert (endpoint.api_style, endpoint.stream_usage, endpoint.lengths) == ("azure", False, True)
+    assert (endpoint.api_style, endpoint.stream_usage, endpoint.return_reasoning, endpoint.lengths) == ("azure", False, True, True)
     assert endpoint.headers == {"X-Title": "tickets"}
     assert resolved.timeout == 120
     assert resolved.price == Price(Decimal("0.4"), Decimal("1.6"), Decimal("0.1"))

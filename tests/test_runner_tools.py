@@ -380,3 +380,39 @@ def test_calls_without_ids_are_told_apart(tmp_path: Path) -> None:
     ids = [call["id"] for call in asked["tool_calls"]]
     assert len(set(ids)) == 2
     assert [(m["tool_call_id"], m["content"]) for m in (first, second)] == [(ids[0], '{"order": "A", "limit": 3}'), (ids[1], "7")]
+
+
+SIGNED = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        whole({"reasoning_content": "Hm", "tool_calls": [{"id": "c1", **FIND, **SIGNED}]}, "tool_calls"),
+        streamed(
+            {"reasoning_content": "Hm"}, {"tool_calls": [{"id": "c1", **FIND}]}, {"tool_calls": [{"id": "c1", **SIGNED}]}, finish="stop"
+        ),
+    ],
+)
+@pytest.mark.parametrize(("wanted", "reasoning"), [("true", "Hm"), ("false", None)])
+def test_what_the_server_wants_back_goes_back_with_the_calls(tmp_path: Path, first: str, wanted: str, reasoning: str | None) -> None:
+    """Signatures always, reasoning where the provider says so."""
+    raw = Raw(first, ANSWER)
+    toml = f'[providers.mine]\nbase_url = "http://h.example/v1"\nreturn_reasoning = {wanted}\n'
+    run(tmp_path, STEP % "shop:find" + "    model: mine/m\n", raw, files={**FILES, "flowkit.toml": toml})
+    asked = raw.sent[1]["messages"][-2]
+    assert asked.get("reasoning_content") == reasoning
+    assert [call.get("extra_content") for call in asked["tool_calls"]] == [SIGNED["extra_content"]]
+
+
+def test_what_a_server_wrote_for_itself_does_not_go_to_another() -> None:
+    """Another server refuses keys that it does not know, and cannot read the signature."""
+    from flowkit.runner.tooling import Toolbox
+
+    box = Toolbox((), None, None)  # type: ignore[arg-type]
+    assert box.said_to("https://a") == []
+    signed = Message("assistant", None, (ToolCall("1", "f", "{}", SIGNED),), reasoning="Hm")
+    result = Message("tool", "42", tool_call_id="1")
+    box.said += [signed, result]
+    assert box.said_to("https://a") == [signed, result]
+    assert box.said_to("https://b") == [Message("assistant", None, (ToolCall("1", "f", "{}"),)), result]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reading import body, delta, events, read, stream
+from reading import body, call, delta, events, read, stream
 
 from flowkit.errors import ModelError
 from flowkit.wire import gather
@@ -161,3 +161,46 @@ def test_any_json_gives_a_completion_or_a_model_error(value: Any, stream: bool) 
         usable(read([events(data) if stream else data], stream=stream)[0], typed=True)
     except ModelError as error:
         error.message.encode()
+
+
+# -- what servers write beside a tool call -------------------------------------------------------------------
+
+F = {"name": "f", "arguments": "{}"}
+
+
+def test_unknown_keys_of_a_tool_call_are_kept() -> None:
+    """And null ones say nothing."""
+    extra = {"extra_content": {"google": {"thought_signature": "c2ln"}}, "n": [1, 2.5, True, None, 2**70]}
+    done = body(tool_calls=[{"index": 0, "id": "1", "type": "function", "function": F, "other": None, **extra}, {"id": "2", "function": F}])
+    assert [each.extra for each in done.tool_calls] == [extra, {}]
+
+
+def test_unknown_keys_come_in_pieces_and_the_last_value_of_each_counts() -> None:
+    done = stream(
+        call(index=0, id="1", function=F, a=1, b={"x": 1}),
+        call(index=1, id="2", function=F, a="second"),
+        call(index=0, b={"y": 2}, a=None),
+        call(index=0, c="\ud800"),
+        delta("tool_calls"),
+    )
+    assert [each.extra for each in done.tool_calls] == [{"a": 1, "b": {"y": 2}, "c": "\ufffd"}, {"a": "second"}]
+    assert [each.arguments for each in done.tool_calls] == ["{}", "{}"]
+
+
+def nested(depth: int) -> Any:
+    return [nested(depth - 1)] if depth else 1
+
+
+@pytest.mark.parametrize("value", [nested(gather.DEEPEST_EXTRA + 1), nested(500), {"a": float("nan")}, "x" * gather.LARGEST_EXTRA])
+def test_what_could_not_be_sent_back_is_left_out_and_noted(value: Any) -> None:
+    """No answer fails for a key that nobody reads."""
+    done = stream(call(index=0, id="1", function=F, a=1, b=nested(gather.DEEPEST_EXTRA)), call(index=0, a=value), delta("tool_calls"))
+    assert done.tool_calls[0].extra == {"a": 1, "b": nested(gather.DEEPEST_EXTRA)}
+    assert any("unknown key of a tool call" in each for each in done.warnings)
+
+
+def test_the_size_of_unknown_keys_is_that_of_what_is_held() -> None:
+    """A value that comes again and again takes its place once; those of all calls count together."""
+    half = "x" * (gather.LARGEST_EXTRA // 2 - 100)
+    done = stream(*[call(index=0, id="1", function=F, a=half)] * 4, *(call(index=i, id=f"{i}", function=F, a=half) for i in (2, 3)))
+    assert [len(each.extra) for each in done.tool_calls] == [1, 1, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +22,7 @@ USER = Message("user", "hi")
 
 
 def body(*messages: Message, **fields: Any) -> dict[str, Any]:
-    options = {k: fields.pop(k) for k in ("max_tokens_key", "stream_usage") if k in fields}
+    options = {k: fields.pop(k) for k in ("max_tokens_key", "stream_usage", "return_reasoning") if k in fields}
     data = json.loads(encode(ChatRequest("m", messages or (USER,), **fields), **options))
     assert isinstance(data, dict)
     return data
@@ -93,6 +94,21 @@ def test_tool_calls_and_their_answers() -> None:
         "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
     }
     assert sent[2] == {"role": "tool", "content": "42", "tool_call_id": "1"}
+
+
+def test_what_a_server_wrote_beside_a_call_goes_back_with_it() -> None:
+    extra = {"extra_content": {"google": {"thought_signature": "c2ln"}}, "id": "other"}
+    (call,) = body(Message("assistant", None, (ToolCall("1", "f", "{}", extra),)))["messages"][0]["tool_calls"]
+    plain = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert call == {"extra_content": {"google": {"thought_signature": "c2ln"}}, **plain}
+
+
+def test_reasoning_goes_back_beside_tool_calls_where_the_server_wants_it() -> None:
+    asked = Message("assistant", None, (ToolCall("1", "f", "{}"),), reasoning="Hm")
+    assert body(asked, return_reasoning=True)["messages"][0]["reasoning_content"] == "Hm"
+    for silent in (body(asked), body(Message("assistant", "a", reasoning="Hm"), return_reasoning=True)):
+        assert "reasoning_content" not in silent["messages"][0]
+    assert "reasoning_content" not in body(replace(asked, reasoning=""), return_reasoning=True)["messages"][0]
 
 
 def test_tools_are_sent_as_functions() -> None:

@@ -211,7 +211,13 @@ class Call:
         if self._typed and request.structured is None:
             form = self._route.learned.structured if endpoint.structured == "auto" else endpoint.structured
             request = replace(request, structured=form)
-        return request, encode(request, max_tokens_key=endpoint.max_tokens_key, stream_usage=endpoint.stream_usage)
+        body = encode(
+            request,
+            max_tokens_key=endpoint.max_tokens_key,
+            stream_usage=endpoint.stream_usage,
+            return_reasoning=endpoint.return_reasoning,
+        )
+        return request, body
 
     def _total(self, exchange: Exchange) -> Completion:
         """The completion, with what earlier answers of this call used."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from flowkit.chat import STRUCTURED, Completion, Structured
+from flowkit.chat import STRUCTURED, Completion, Structured, ToolCall
 from flowkit.endpoints import redact
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Route:
             reasoning=self.hide(done.reasoning),
             refusal=self._maybe(done.refusal),
             tool_calls=tuple(
-                replace(call, id=self.hide(call.id), name=self.hide(call.name), arguments=self.hide(call.arguments))
+                ToolCall(self.hide(call.id), self.hide(call.name), self.hide(call.arguments), self._hidden(call.extra))
                 for call in done.tool_calls
             ),
             id=self._maybe(done.id),
@@ -56,6 +57,13 @@ class Route:
         if hidden == done:
             return done
         return replace(hidden, warnings=(*hidden.warnings, "a secret was taken out of the answer"))
+
+    def _hidden(self, data: Any) -> Any:
+        if isinstance(data, str):
+            return self.hide(data)
+        if isinstance(data, Mapping):
+            return {self.hide(key): self._hidden(value) for key, value in data.items()}
+        return [self._hidden(value) for value in data] if isinstance(data, list) else data
 
     def _maybe(self, text: str | None) -> str | None:
         return None if text is None else self.hide(text)

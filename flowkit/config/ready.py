@@ -23,13 +23,14 @@ _READY = {
     ),
     # The address is that of a resource, so it comes from the environment or from a file.
     "azure": Settings(api_key_env=("AZURE_OPENAI_API_KEY",), key_required=True, api_style="azure"),
-    # Has no json_schema: asking for it first would waste a call on each model.
+    # Has no json_schema: asking for it first would waste a call on each model. In a tool loop it wants its reasoning back.
     "deepseek": Settings(
         base_url="https://api.deepseek.com",
         api_key_env=("DEEPSEEK_API_KEY",),
         key_required=True,
         structured="json_object",
         max_tokens_key="max_tokens",
+        return_reasoning=True,
     ),
     # Answers 422 to keys that it does not know, max_completion_tokens and stream_options among them; sends usage unasked.
     "mistral": Settings(

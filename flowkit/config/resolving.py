@@ -220,6 +220,7 @@ class Config:
             "api_version": said.api_version,
             "max_tokens_key": said.max_tokens_key,
             "stream_usage": said.stream_usage,
+            "return_reasoning": said.return_reasoning,
             "lengths": said.lengths,
         }
         others: dict[str, Any] = {key: value for key, value in stated.items() if value is not None}

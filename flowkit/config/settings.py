@@ -19,7 +19,7 @@ from flowkit.spelling import did_you_mean, nearest
 #: The keys of a table under `models` in a flow.
 MODEL_KEYS = ("model", "base_url", "api_key_env", "structured", "params", "max_parallel", "rate_limit", "price", "headers")
 #: What only the project's own file may say: how a server wants to be spoken to.
-DIALECT_KEYS = ("api_style", "api_version", "max_tokens_key", "stream_usage", "lengths", "timeout")
+DIALECT_KEYS = ("api_style", "api_version", "max_tokens_key", "stream_usage", "return_reasoning", "lengths", "timeout")
 #: The keys of a table under `[models]` in flowkit.toml.
 ALIAS_KEYS = MODEL_KEYS + DIALECT_KEYS
 #: The keys of a `[providers.NAME]` table.
@@ -72,6 +72,7 @@ class Settings:
     api_version: str | None = None
     max_tokens_key: Literal["max_tokens", "max_completion_tokens"] | None = None
     stream_usage: bool | None = None
+    return_reasoning: bool | None = None
     lengths: bool | None = None
     #: Seconds for one attempt.
     timeout: float | None = None
@@ -308,6 +309,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "api_version": _text,
     "max_tokens_key": _word("max_tokens", "max_completion_tokens"),
     "stream_usage": _boolean,
+    "return_reasoning": _boolean,
     "lengths": _boolean,
     "timeout": _seconds,
 }

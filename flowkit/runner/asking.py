@@ -103,7 +103,7 @@ async def _ask(
     # Without a word of the author only attempts are bounded: how long a call waits for its turn is no fault of the server.
     total = work.timeout.total
     deadline = None if total is None else asyncio.get_running_loop().time() + total
-    said = toolbox.said if toolbox is not None else []
+    said = toolbox.said_to(endpoint.base_url) if toolbox is not None else []
     params = _params(resolved, work)
     request = ChatRequest(
         endpoint.model,

@@ -41,8 +41,17 @@ class Toolbox:
         self._turn = turn
         self._run_flow = run_flow
         self._round = 0
+        self._server: str | None = None
         #: Names that were called wrongly, of which the model was told.
         self._told: set[str] = set()
+
+    def said_to(self, server: str) -> list[Message]:
+        """Return what was said so far, to go on at this server: what another one wrote for itself stays behind."""
+        if self._server not in (None, server):
+            own = [tuple(replace(call, extra={}) for call in message.tool_calls) for message in self.said]
+            self.said = [replace(message, tool_calls=calls, reasoning="") for message, calls in zip(self.said, own, strict=True)]
+        self._server = server
+        return self.said
 
     async def answer(self, completion: Completion, deadline: float | None) -> list[Message]:
         """Make all calls of one completion at once; return it as a message, and one message for each call.
@@ -68,7 +77,7 @@ class Toolbox:
                 tasks = [group.create_task(self._made(call, given)) for call, given in zip(calls, read, strict=True)]
         except TimeoutError:
             raise RunError("the time of the step ended while its tools were at work", kind="timeout") from None
-        said = [Message("assistant", completion.text or None, tuple(calls))]
+        said = [Message("assistant", completion.text or None, tuple(calls), reasoning=completion.reasoning)]
         for call, task in zip(calls, tasks, strict=True):
             found = task.result()
             if isinstance(found, RunError):

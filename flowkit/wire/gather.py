@@ -36,6 +36,12 @@ _SPECIFIED = frozenset({"stop", "length", "tool_calls", "content_filter", "funct
 
 #: Bytes that the text of one answer may have, reasoning and arguments included.
 LARGEST = 16 * 1024 * 1024
+#: Characters of JSON, and depth of it, that unknown keys of the tool calls of one answer may have.
+LARGEST_EXTRA = 512 * 1024
+DEEPEST_EXTRA = 32
+
+#: What the protocol says of a tool call; other keys are the server's own.
+_CALL_KEYS = frozenset({"index", "id", "type", "function", "custom"})
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
@@ -112,6 +118,7 @@ class Gathering:
         self._reasoning = StringIO()
         self._refusal = StringIO()
         self._size = 0
+        self._extra_size = 0
         self._thoughts = Thoughts()
         self._calls: list[_Call] = []
         self._warnings: dict[str, None] = {}
@@ -241,6 +248,21 @@ class Gathering:
                 arguments = _written(arguments)
             if isinstance(arguments, str):
                 self._keep(call.arguments, arguments)
+            for key, value in piece.items():
+                if key not in _CALL_KEYS and value is not None:
+                    self._take_extra(call, scrub(key), value)
+
+    def _take_extra(self, call: _Call, key: str, value: Any) -> None:
+        """Keep an unknown key of a tool call; what cannot be sent back is left out, since no answer fails for it."""
+        try:
+            written = scrub(json.dumps(value, ensure_ascii=False, allow_nan=False)) if _shallow(value, DEEPEST_EXTRA) else None
+        except ValueError:
+            written = None
+        before = len(key) + len(call.extra[key]) if key in call.extra else 0
+        if written is None or (size := self._extra_size - before + len(key) + len(written)) > LARGEST_EXTRA:
+            self.warn("left out an unknown key of a tool call: too large, too deep or no JSON")
+        else:
+            call.extra[key], self._extra_size = written, size
 
     def _call(self, index: Any, name: str, function: str) -> _Call:
         """Find the call that a fragment goes on, or begin one.
@@ -271,9 +293,12 @@ class _Call:
         self.id = ""
         self.name = ""
         self.arguments = StringIO()
+        #: Unknown keys, each with its last value as JSON.
+        self.extra: dict[str, str] = {}
 
     def whole(self) -> ToolCall:
-        return ToolCall(scrub(self.id), scrub(self.name), scrub(self.arguments.getvalue()))
+        extra = {key: json.loads(value) for key, value in self.extra.items()}
+        return ToolCall(scrub(self.id), scrub(self.name), scrub(self.arguments.getvalue()), extra)
 
 
 def _from_parts(parts: list[Any]) -> tuple[str, str]:
@@ -291,6 +316,13 @@ def _from_parts(parts: list[Any]) -> tuple[str, str]:
         elif isinstance(piece := part.get("text"), str):
             text.append(piece)
     return "".join(text), "".join(reasoning)
+
+
+def _shallow(value: Any, most: int) -> bool:
+    """Whether lists and objects stand in each other at most so many times."""
+    if isinstance(value, dict):
+        return most > 0 and all(_shallow(item, most - 1) for item in value.values())
+    return most > 0 and all(_shallow(item, most - 1) for item in value) if isinstance(value, list) else True
 
 
 def _written(arguments: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import orjson
@@ -24,17 +25,19 @@ def encode(
     *,
     max_tokens_key: Literal["max_tokens", "max_completion_tokens"] | None = None,
     stream_usage: bool = True,
+    return_reasoning: bool = False,
 ) -> bytes:
     """Return the JSON body. Parameters go under their own names, those that are None are left out, `extra_body` is merged in.
 
     `max_tokens_key` renames the limit of answer tokens to the one that the server knows; `stream_usage` asks for usage in streams.
+    `return_reasoning` sends the reasoning back that stood beside tool calls.
 
     Raises:
         ModelRejected: a parameter is not JSON (NaN, say), so that nothing can be sent.
     """
     params = dict(request.params)
     extra = params.pop("extra_body", None) or {}
-    body: dict[str, Any] = {"model": request.model, "messages": [_message(m) for m in _instructed(request)]}
+    body: dict[str, Any] = {"model": request.model, "messages": [_message(m, return_reasoning) for m in _instructed(request)]}
     for name, value in params.items():
         if value is not None:
             body[max_tokens_key if max_tokens_key and name in _LENGTH_KEYS else name] = value
@@ -81,12 +84,12 @@ def _instructed(request: ChatRequest) -> Sequence[Message]:
                 content = f"{message.content}\n\n{words}"
             else:
                 content = (*(message.content or ()), {"type": "text", "text": words})
-            messages[at] = Message(message.role, content, message.tool_calls, message.tool_call_id)
+            messages[at] = replace(message, content=content)
             return messages
     return [Message("system", words), *messages]
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: Message, return_reasoning: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"role": message.role}
     if isinstance(message.content, str):
         found["content"] = message.content
@@ -96,8 +99,11 @@ def _message(message: Message) -> dict[str, Any]:
         # Some servers want the key although it says nothing.
         found.setdefault("content", None)
         found["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in message.tool_calls
+            {**call.extra, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
         ]
+        if return_reasoning and message.reasoning:
+            found["reasoning_content"] = message.reasoning
     if message.tool_call_id is not None:
         found["tool_call_id"] = message.tool_call_id
     return found
