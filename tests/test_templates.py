@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import nodes
 from unwatched import unwatched
 
 from flowkit import compiler, config, project
 from flowkit.plan import ChatWork
 from flowkit.templates import ReadRefused, RenderFailed, Templates
+from flowkit.templates.syntax import SyntaxProblem, parse_template
 
 CORPUS = Path(__file__).parent / "corpus/jinja"
 FILES: list[dict[str, Any]] = json.loads((CORPUS / "index.json").read_text(encoding="utf-8"))["files"]
@@ -241,3 +243,13 @@ if __name__ == "__main__":
     seconds = math.ceil(time.process_time() + float(sys.argv[3])) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))  # of work, so that a busy machine fails nothing
     print(json.dumps(render(sys.argv[1])))
+
+
+@pytest.mark.parametrize("text", ["a\r\n\r\n{{ name }}", "{{ '\r\n' ~ name }}", "{{ 1\r }}{{ name }}", "{{ 1\r\n }}{{ name }}\r\n"])
+def test_places_hold_for_every_kind_of_line_end(text: str) -> None:
+    """YAML writes them as `\\r` in double quotes; Jinja reads each as one `\\n`."""
+    (name,) = parse_template(text).find_all(nodes.Name)
+    assert text[name.lineno :].startswith("name")
+    with pytest.raises(SyntaxProblem) as caught:
+        parse_template(text + "{{ ! }}")
+    assert (text + "{{ ! }}")[caught.value.start] == "!"

@@ -7,6 +7,7 @@ Jinja's nodes know only a line. Here every token carries its offset in the text 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,18 +37,21 @@ class _Offsets(Environment):
         return TokenStream(self.lexer.wrap(self._tokens(source, state), name, filename), name, filename)
 
     def _tokens(self, source: str, state: str | None) -> Iterator[tuple[int, str, str]]:
+        # Jinja reads each kind of line end as `\n`; where that was two characters, what follows lies one further in the source.
+        read = re.sub(r"\r\n?", "\n", source)
+        pairs = [pair.start() - n for n, pair in enumerate(re.finditer(r"\r\n", source))]
         at = 0
         try:
             for _, token, value in self.lexer.tokeniter(source, None, None, state):
                 # What `-` strips is white space only and never yielded, so the next occurrence is the right one.
-                at = source.index(value, at) if value else at
-                yield at, token, value
+                at = read.index(value, at) if value else at
+                yield at + bisect_left(pairs, at), token, value
                 at += len(value)
         except TemplateSyntaxError as e:
             found = re.search(r" at (\d+)$", e.message or "")
-            where = int(found[1]) if found else min(at + len(source[at:]) - len(source[at:].lstrip()), len(source))
+            where = int(found[1]) if found else min(at + len(read[at:]) - len(read[at:].lstrip()), len(read))
             message = re.sub(r" at \d+$", "", e.message or "syntax error")
-            raise TemplateSyntaxError(message, where) from e
+            raise TemplateSyntaxError(message, where + bisect_left(pairs, where)) from e
 
 
 class _Parser(Parser):
