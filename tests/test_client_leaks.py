@@ -88,8 +88,9 @@ def test_a_thousand_mixed_calls_leave_nothing() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
-def test_mixed_runs_of_a_flow_leave_nothing(tmp_path: Path) -> None:
-    """200 runs, each of five calls, some cancelled, some left in the middle of their stream."""
+@pytest.mark.parametrize("runs", [200, pytest.param(1000, marks=pytest.mark.long)])
+def test_mixed_runs_of_a_flow_leave_nothing(tmp_path: Path, runs: int) -> None:
+    """Runs, each of five calls, some cancelled, some left in the middle of their stream."""
     (tmp_path / "mixed.flow.yaml").write_text(FLOW)
 
     async def script(exchange: Exchange) -> None:
@@ -113,7 +114,7 @@ def test_mixed_runs_of_a_flow_leave_nothing(tmp_path: Path) -> None:
         async with FaultServer(script) as server:
             (tmp_path / "flowkit.toml").write_text(f'[providers.local]\nbase_url = "{server.base_url}"\nmax_parallel = 8\n')
             before = descriptors()
-            for start in range(0, 200, 20):
+            for start in range(0, runs, 20):
                 async with flowkit.Runtime(env={"FLOWKIT_KEY": KEY}) as runtime:
                     flow = flowkit.load(tmp_path / "mixed.flow.yaml", runtime=runtime)
                     ends = await asyncio.gather(*(one(flow, start + n) for n in range(20)), return_exceptions=True)
