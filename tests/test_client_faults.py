@@ -431,7 +431,8 @@ def test_a16_a17_stopped(extra: dict[str, Any], kind: str) -> None:
     assert caught.value.kind == kind  # type: ignore[attr-defined]
 
 
-# A18, wrong types, is about what is asked next: test_runner_failure.
+# A18, wrong types, is about what is asked next: test_runner_asking (re-asks with path and message, at most three calls, each recorded);
+# the repairs before that: test_answers.
 
 
 # -- A19 and A20: size, measured in a process of its own -----------------------------------------------------------

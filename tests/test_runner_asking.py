@@ -48,6 +48,7 @@ def test_a_wrong_answer_is_asked_again_at_most_twice(tmp_path: Path) -> None:
     assert "integer" in failed.message
     assert len(server.requests) == 3
     assert part(failed).steps["a"].usage.calls == 3
+    assert [a.outcome for a in part(failed).steps["a"].attempts] == ["ok", "ok", "ok"]
 
 
 @pytest.mark.parametrize(("retry", "requests"), [("1", 1), ("2", 2), ("3", 3), ("9", 3), ("{attempts: 5, on: [server]}", 1)])
