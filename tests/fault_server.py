@@ -1,6 +1,7 @@
 """A server of raw bytes that does what it is told, on loopback, with a ledger of what it was asked.
 
 A script is an async function that gets each `Exchange` in turn: it may send any bytes, wait, reset or close.
+Every body that arrives has to hold to the published description of chat completions, where that is at hand.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+
+from described import wrong_in_shape
 
 
 @dataclass
@@ -95,6 +98,10 @@ class FaultServer:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Only now: the first look takes long, and tests measure what they do inside.
+        if error is None:
+            wrong = {said for exchange in self.requests if exchange.body for said in wrong_in_shape(exchange.body)}
+            assert not wrong, f"requests that are not as described: {sorted(wrong)}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from described import wrong_in_shape
 
 import flowkit
+from flowkit.chat import ChatRequest
 from flowkit.client import Responder
 from flowkit.errors import RunError
 from flowkit.events import Event
@@ -19,6 +21,7 @@ from flowkit.flow import Flow
 from flowkit.results import Run, Status
 from flowkit.simulator import Simulator
 from flowkit.testing import simulate
+from flowkit.wire.response import Response
 
 HEAD = "flowkit: 1\ndefaults: {model: m}\nmodels: {m: openai/gpt-test}\n"
 
@@ -39,7 +42,22 @@ def load(folder: Path, text: str, replies: Mapping[str, Any] | Responder | None 
 
 
 def server(replies: Mapping[str, Any] | Responder | None) -> Responder:
-    return simulate(replies) if replies is None or isinstance(replies, Mapping) else replies
+    return Described(simulate(replies) if replies is None or isinstance(replies, Mapping) else replies)
+
+
+class Described:
+    """Holds each body to the published description before the responder behind it answers."""
+
+    def __init__(self, responder: Responder) -> None:
+        self._responder = responder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._responder, name)
+
+    async def respond(self, request: ChatRequest, body: bytes) -> Response:
+        wrong = wrong_in_shape(body)
+        assert not wrong, f"a request that is not as described: {wrong}"
+        return await self._responder.respond(request, body)
 
 
 def run(

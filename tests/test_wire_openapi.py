@@ -6,21 +6,25 @@ import asyncio
 import json
 from pathlib import Path
 
-import jsonschema
+import calling
 import pytest
-import yaml
-from running import write
+from described import DESCRIPTION, wrong
+from fault_server import well
+from running import server, write
 from test_example_flows import EXAMPLES, flow_file, given
 
 import flowkit
 from flowkit import replies, source
-from flowkit.chat import ChatRequest
+from flowkit.chat import ChatRequest, Message
+from flowkit.client import Client
 from flowkit.errors import Problems
 from flowkit.simulator import Simulator
 from flowkit.testing import calls
 from flowkit.wire.response import Response
 
-DESCRIPTION = Path(__file__).resolve().parents[2] / "shared" / "wire" / "chat-completions.openapi.yaml"
+pytestmark = pytest.mark.skipif(
+    not DESCRIPTION.exists(), reason=f"no description of the protocol at {DESCRIPTION.name}: it is not part of this repository"
+)
 
 #: All that the flows of this file may send at the top level.
 KEYS = {
@@ -79,43 +83,45 @@ class Recording(Simulator):
         return await super().respond(request, body)
 
 
-@pytest.fixture(scope="module")
-def validator() -> jsonschema.Draft202012Validator:
-    if not DESCRIPTION.exists():
-        pytest.skip(f"no description of the protocol at {DESCRIPTION.name}: it is not part of this repository")
-    described = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator({**described, "$ref": "#/components/schemas/CreateChatCompletionRequest"})
-
-
-def wrong(validator: jsonschema.Draft202012Validator, body: bytes) -> list[str]:
-    return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(json.loads(body))]
-
-
-def check(validator: jsonschema.Draft202012Validator, bodies: list[bytes]) -> None:
+def check(bodies: list[bytes]) -> None:
     assert bodies
     for body in bodies:
-        assert wrong(validator, body) == []
+        assert wrong(body) == []
         # The description lets other keys stand beside its own; some servers do not.
         assert set(json.loads(body)) <= KEYS
 
 
-def test_the_description_can_refuse(validator: jsonschema.Draft202012Validator) -> None:
-    assert wrong(validator, b'{"model": "m", "messages": [{"role": "king", "content": "a"}]}')
-    assert wrong(validator, b'{"model": "m", "messages": []}')
+def test_the_description_can_refuse() -> None:
+    assert wrong(b'{"model": "m", "messages": [{"role": "king", "content": "a"}]}')
+    assert wrong(b'{"model": "m", "messages": []}')
+
+
+def test_the_fault_server_fails_a_test_whose_requests_are_not_as_described() -> None:
+    with pytest.raises(AssertionError, match="not as described"):
+        calling.run(well, ChatRequest("m", (Message("king", "hi"),)))  # type: ignore[arg-type]
+
+
+def test_a_simulated_server_does_so_through_the_client() -> None:
+    async def main() -> None:
+        async with Client(server({})) as client:
+            await calling.ask(client, calling.endpoint("http://h/v1"), ChatRequest("m", (Message("king", "hi"),)))  # type: ignore[arg-type]
+
+    with pytest.raises(AssertionError, match="not as described"):
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
-def test_bodies_of_the_examples_are_as_described(validator: jsonschema.Draft202012Validator, folder: Path) -> None:
+def test_bodies_of_the_examples_are_as_described(folder: Path) -> None:
     problems = Problems()
     file = folder / "replies.yaml"
     recording = Recording(replies.parse_replies(source.parse(file.read_bytes(), path=file, shown=file.name, problems=problems), problems))
     args = json.loads((folder / "expected.json").read_text(encoding="utf-8")).get("args", [])
     flowkit.load(flow_file(folder), simulate=recording).run(given(folder, args))
-    check(validator, recording.bodies)
+    check(recording.bodies)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_bodies_with_tools_are_as_described(validator: jsonschema.Draft202012Validator, tmp_path: Path, stream: bool) -> None:
+def test_bodies_with_tools_are_as_described(tmp_path: Path, stream: bool) -> None:
     """Those that offer them, and those that bring back what they gave."""
     text = "steps:\n  a: {prompt: a, tools: ['shop:find', 'shop:count'], output: {n: integer}}\n"
     shop = "def find(order: str, most: int = 3) -> str:\n    'Find.'\n    return order\ndef count() -> int: return 3\n"
@@ -128,12 +134,12 @@ def test_bodies_with_tools_are_as_described(validator: jsonschema.Draft202012Val
 
     asyncio.run(main())
     assert [len(json.loads(body)["messages"]) for body in recording.bodies] == [1, 4]
-    check(validator, recording.bodies)
+    check(recording.bodies)
 
 
 @pytest.mark.parametrize("form", ["json_schema", "json_object", "prompt"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_bodies_of_all_forms_are_as_described(validator: jsonschema.Draft202012Validator, tmp_path: Path, form: str, stream: bool) -> None:
+def test_bodies_of_all_forms_are_as_described(tmp_path: Path, form: str, stream: bool) -> None:
     path = write(tmp_path, EVERYTHING)
     (tmp_path / "flowkit.toml").write_text(f'[models.m]\nmodel = "openai/gpt-test"\nstructured = "{form}"\n')
     recording = Recording()
@@ -145,4 +151,4 @@ def test_bodies_of_all_forms_are_as_described(validator: jsonschema.Draft202012V
 
     asyncio.run(main())
     assert len(recording.bodies) == 4
-    check(validator, recording.bodies)
+    check(recording.bodies)
