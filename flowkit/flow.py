@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowkit import compiler
 from flowkit.chat import Usage
-from flowkit.errors import ConfigError, FlowError, FlowkitError, InputError, Problem, RunError
+from flowkit.errors import ConfigError, FlowkitError, InputError, Problem, RunError
 from flowkit.events import Emit, Event, RunFinished, RunStarted
 from flowkit.plan import Plan
 from flowkit.results import Run, Status, StepError
@@ -180,6 +180,3 @@ class Started:
 
     def _elapsed(self) -> float:
         return asyncio.get_running_loop().time() - self._began
-
-
-__all__ = ["Flow", "FlowError", "Started", "load"]

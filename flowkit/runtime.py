@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Self
 
 from flowkit import config, project
 from flowkit.client import Client, Responder
@@ -16,16 +16,6 @@ from flowkit.endpoints import Endpoint
 from flowkit.errors import ConfigError
 from flowkit.plan import ChatWork, Plan
 from flowkit.simulator import Simulator
-
-if TYPE_CHECKING:
-    from flowkit.simulator import Types
-
-
-class Learns(Protocol):
-    """A responder that answers by the types of a flow."""
-
-    def learn(self, types: Types) -> None:
-        """Take the types of a flow."""
 
 
 class Runtime:
