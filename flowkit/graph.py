@@ -64,12 +64,6 @@ def levels(edges: Edges) -> list[list[str]]:
     return [sorted(row, key=place.__getitem__) for row in nx.topological_generations(_graph(edges))]
 
 
-def reduce(edges: Edges) -> dict[str, tuple[str, ...]]:
-    """Return the same order in as few edges as can say it: what is needed through another step is left out. There must be no cycle."""
-    reduced = nx.transitive_reduction(_graph(edges))
-    return {step: tuple(needed for needed in dict.fromkeys(edges[step]) if reduced.has_edge(needed, step)) for step in edges}
-
-
 def _graph(edges: Edges) -> nx.DiGraph[str]:
     """Return the graph whose edges lead from a needed step to the step that needs it."""
     graph: nx.DiGraph[str] = nx.DiGraph()

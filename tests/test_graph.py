@@ -47,7 +47,6 @@ def test_unknown_steps_are_left_out() -> None:
     edges = {"a": ("ghost",), "b": ("a", "ghost")}
     assert graph.order(edges) == ["a", "b"]
     assert graph.cycle(edges) is None
-    assert graph.reduce(edges) == {"a": (), "b": ("a",)}
 
 
 @pytest.mark.parametrize(
@@ -93,15 +92,6 @@ def test_levels_hold_what_can_run_together(edges: dict[str, tuple[str, ...]]) ->
 
 def _reach(edges: dict[str, tuple[str, ...]], step: str) -> set[str]:
     return set(edges[step]).union(*(_reach(edges, needed) for needed in edges[step]))
-
-
-@given(_acyclic())
-def test_reduce_says_the_same_with_fewer_edges(edges: dict[str, tuple[str, ...]]) -> None:
-    """What comes before what is the same, and no edge that is left could be taken away."""
-    reduced = graph.reduce(edges)
-    assert all(_reach(reduced, step) == _reach(edges, step) for step in edges)
-    for _step, needed in reduced.items():
-        assert not any(one in _reach(reduced, other) for one in needed for other in needed)
 
 
 @pytest.mark.timeout(60)
