@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowkit.version import VERSION
+
 if TYPE_CHECKING:
     from flowkit.errors import ConfigError as ConfigError
     from flowkit.errors import FlowError as FlowError
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from flowkit.results import StepResult as StepResult
     from flowkit.runtime import Runtime as Runtime
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 #: Where each public name lives. Imported when first used, so that `flowkit --help` pays for none of it.
 _HOMES = {

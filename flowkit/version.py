@@ -1,0 +1,3 @@
+"""Which flowkit this is. Knows nothing else."""
+
+VERSION = "0.1.0"
