@@ -6,7 +6,7 @@ is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import networkx as nx
@@ -38,12 +38,17 @@ def cycles(edges: Edges) -> list[list[str]]:
     """
     graph = _graph(edges).reverse(copy=False)  # an edge leads from a step to one that it needs
     place = {step: number for number, step in enumerate(edges)}
-    found = []
-    for knot in nx.strongly_connected_components(graph):
-        first = min(knot, key=place.__getitem__)
-        if len(knot) > 1 or graph.has_edge(first, first):
-            found.append(_circle(graph.subgraph(knot).copy(), first))
+    found = [_circle(graph.subgraph(knot).copy(), min(knot, key=place.__getitem__)) for knot in _knots(graph)]
     return sorted(found, key=lambda path: place[path[0]])
+
+
+def knots(edges: Edges) -> list[set[str]]:
+    """Return the sets of steps that need each other, whether by one circle or by several."""
+    return list(_knots(_graph(edges)))
+
+
+def _knots(graph: nx.DiGraph[str]) -> Iterator[set[str]]:
+    return (k for k in nx.strongly_connected_components(graph) if len(k) > 1 or any(graph.has_edge(step, step) for step in k))
 
 
 def _circle(knot: nx.DiGraph[str], first: str) -> list[str]:

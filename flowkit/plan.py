@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from flowkit.chat import Shape, Tool
 from flowkit.errors import Place, RenderError
 from flowkit.source import Scalar
-from flowkit.spec import ModelSpec, OnError, RetrySpec, TimeoutSpec
+from flowkit.spec import LimitsSpec, ModelSpec, OnError, RetrySpec, TimeoutSpec
 from flowkit.templates import Compiled, RenderFailed, Value
 from flowkit.types.algebra import Record, Type
 from flowkit.types.validators import Validator
@@ -225,6 +225,11 @@ class PlannedStep:
     #: So many answers instead of one, and which of them is the output; None: all, as a list.
     samples: int | None = None
     pick: Literal["first", "majority"] | None = None
+    #: Whether an answer of a model is used again; a number: for that many seconds. None: nobody says.
+    cache: bool | float | None = None
+    #: The names of all variants, and the one that this is; None: the step as written.
+    variants: tuple[str, ...] = ()
+    variant: str | None = None
 
 
 class ModelNames(Protocol):
@@ -240,7 +245,7 @@ class ModelNames(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole flow, in an order in which its steps could run. `deferred` names keys that this version cannot run yet."""
+    """A whole flow, in an order in which its steps could run."""
 
     name: str
     description: str
@@ -255,8 +260,9 @@ class Plan:
     #: Without `outputs`: the steps whose outputs are the outputs.
     leaves: tuple[str, ...] = ()
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
-    deferred: tuple[tuple[str, Place], ...] = ()
     max_parallel: int | None = None
+    #: What a run of this flow may use at most.
+    limits: LimitsSpec = LimitsSpec()
 
     def walk(self, prefix: str = "", *, tools: bool = True) -> list[tuple[str, Plan, PlannedStep]]:
         """Return every step with its path: `step/inner` for those of sub-flows, `step/tool/inner` for flows that are tools, if `tools`."""

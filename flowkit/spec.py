@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -197,6 +198,8 @@ class StepSpec:
     pick: Literal["first", "majority"] | None = None
     #: The whole step as it is with each variant.
     variants: Mapping[str, StepSpec] = field(default_factory=dict)
+    #: The key of the variant that this is; None: the step as written.
+    variant: Scalar | None = None
     #: The key node of every key written on the step, by name.
     keys: Mapping[str, Scalar] = field(default_factory=dict)
 
@@ -241,11 +244,11 @@ class DefaultsSpec:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSpec:
-    """`limits` of a run; None: no limit. `seconds` and `cost` are plain numbers."""
+    """`limits` of a run; None: no limit. `cost` is in US dollars."""
 
     calls: int | None = None
     tokens: int | None = None
-    cost: float | None = None
+    cost: Decimal | None = None
     seconds: float | None = None
 
 
@@ -268,7 +271,6 @@ class FlowSpec:
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
     defaults: DefaultsSpec = DefaultsSpec()
     limits: LimitsSpec = LimitsSpec()
-    limits_key: Scalar | None = None
     steps: Mapping[str, StepSpec] = field(default_factory=dict)
     outputs: Expr | None = None
     tests: Node | None = None

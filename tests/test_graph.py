@@ -64,6 +64,12 @@ def test_cycle_is_a_short_path_that_reads_as_needs(edges: dict[str, tuple[str, .
     assert graph.cycle(edges) == path
 
 
+def test_a_knot_is_all_that_need_each_other() -> None:
+    """Two circles that share a step are one knot; a step that only reads one of them is in none."""
+    edges = {"a": ("b",), "b": ("a", "c"), "c": ("b",), "d": ("c",), "e": ("e",)}
+    assert sorted(map(sorted, graph.knots(edges))) == [["a", "b", "c"], ["e"]]
+
+
 def test_each_knot_is_reported_once() -> None:
     """Two knots are two problems, however many circles each holds."""
     edges = {"a": ("b", "c"), "b": ("a", "c"), "c": ("a", "b"), "d": ("a",), "e": ("f",), "f": ("e",)}

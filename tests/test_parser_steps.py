@@ -34,6 +34,10 @@ def only(body: str, root: Path) -> StepSpec:
         ("messages: [{user: x}]\nsystem: x", ["5:5 misplaced-key"]),
         ("prompt: x\nwith: {a: 1}", ["5:5 misplaced-key"]),
         ("set: 1\nmodel: x", ["5:5 misplaced-key"]),
+        ("set: 1\ncache: true", ["5:5 misplaced-key"]),
+        ("call: m:f\ncache: false", ["5:5 misplaced-key"]),
+        ("uses: a.flow.yaml\ncache: 7d", ["5:5 misplaced-key"]),
+        ("uses: a.flow.yaml\nvariants: {b: {prompt: x}}", ["5:5 misplaced-key"]),
         ("uses: a.flow.yaml\noutput: string", ["5:5 misplaced-key"]),
         ("prompt: x\nas: t", ["5:5 misplaced-key"]),
         ("prompt: x\npick: first", ["5:5 misplaced-key"]),
@@ -386,6 +390,16 @@ def test_a_variant_is_the_whole_step(tmp_path: Path) -> None:
     assert [m.text.value for m in other.messages if m.text] == ["t", "p"]
     assert [m.text.value for m in whole.messages if m.text] == ["u"]
     assert [m.text for m in whole.model] == ["m"]
+    assert [found.variant, *(each.variant and each.variant.text for each in (short, other, whole))] == [None, "short", "other", "whole"]
+
+
+@pytest.mark.parametrize("written", ["{system: s}", "{system: s, params: {seed: 1}}"])
+def test_a_variant_does_not_take_the_place_of_one_of_many_messages(written: str, tmp_path: Path) -> None:
+    """`system` alone would throw away what the user says."""
+    _, problems = read(step(f"messages: [{{system: a}}, {{user: b}}]\nvariants: {{b: {written}}}"), tmp_path)
+    assert said(problems) == ["5:20 misplaced-key"]
+    found = only("messages: [{system: a}, {user: b}]\nvariants: {c: {system: s, prompt: p}}", tmp_path).variants["c"]
+    assert [(m.role, m.text and m.text.value) for m in found.messages] == [("system", "s"), ("user", "p")]
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,7 @@ class Narrowing:
         steps = {
             id_: wanted if id_ == target.id else self._before(step, f"{prefix}{id_}") for id_, step in plan.steps.items() if id_ in needed
         }
-        # What this version cannot run yet does not change this one request.
-        return replace(plan, steps=steps, outputs=None, leaves=(), deferred=())
+        return replace(plan, steps=steps, outputs=None, leaves=())
 
     def _before(self, step: PlannedStep, path: str) -> PlannedStep:
         if path in self._outputs:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
-from flowkit import graph, parser, project, source
+from flowkit import parser, project, source
 from flowkit.checker.kinds import StepKind
 from flowkit.checker.reports import Uses
 from flowkit.checker.scope import did_you_mean
 from flowkit.compiler.checking import Checking, FlowScope
+from flowkit.compiler.order import ordered
 from flowkit.compiler.overrides import overlay
 from flowkit.compiler.session import MAX_DEPTH, Session
 from flowkit.compiler.steps import StepCheck
 from flowkit.compiler.texts import exprs_of, texts_of
-from flowkit.compiler.tools import is_flow
+from flowkit.compiler.tools import is_flow, name_of_flow
+from flowkit.compiler.variants import Choice, below, chosen, refuse_unknown
 from flowkit.errors import FlowError, Place, Problem, Problems
 from flowkit.plan import Computed, ModelNames, Plan, PlannedStep
 from flowkit.project import PathRefused, Project
@@ -23,9 +26,6 @@ from flowkit.source import Scalar
 from flowkit.spec import FlowSpec, MapOf, StepSpec
 from flowkit.types.algebra import ANY, Field, Null, Record, Type, widen
 from flowkit.types.validators import Validator
-
-#: Keys that the format knows and this version cannot run yet.
-_LATER = ("variants",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,27 @@ class Checked:
 
 
 def check(
-    path: Path, *, cwd: Path, models: ModelNames | None = None, found: Project | None = None, overrides: Sequence[str] = ()
+    path: Path,
+    *,
+    cwd: Path,
+    models: ModelNames | None = None,
+    found: Project | None = None,
+    overrides: Sequence[str] = (),
+    variants: Mapping[str, str] = MappingProxyType({}),
 ) -> Checked:
     """Check a flow file and all that it names. `models` finds the servers behind names; without it they are not looked up.
 
-    `overrides` are texts `path=value` that are laid over the file itself, not over what it names.
+    `overrides` are texts `path=value` that are laid over the file itself, not over what it names. `variants` chooses by step, or by
+    `step/inner` for one inside a sub-flow; every variant is checked, whichever is chosen.
+
+    Raises:
+        ConfigError: the files are right, and `variants` chooses what is not there.
     """
     problems = Problems()
     session = Session(found or project.find(path), cwd, problems, models)
-    plan = _Compiler(session, overrides).compile(path)
+    plan = _Compiler(session, overrides).compile(path, variants)
+    if plan is not None and not problems.fatal:
+        refuse_unknown(plan, variants)
     return Checked(None if problems.fatal else plan, problems.ordered(), tuple(session.files))
 
 
@@ -65,19 +77,21 @@ def check(
 class _Compiler:
     session: Session
     overrides: Sequence[str] = ()
-    done: dict[Path, Plan | None] = field(default_factory=dict)
-    #: Output types of files whose plan failed, so that what reads them can still be checked.
+    #: Plans by file and by what is chosen inside it.
+    done: dict[tuple[Path, frozenset[tuple[str, str]]], Plan | None] = field(default_factory=dict)
+    #: The files on the way to the one that is read, from the outermost.
     open: list[Path] = field(default_factory=list)
 
-    def compile(self, path: Path) -> Plan | None:
+    def compile(self, path: Path, variants: Choice) -> Plan | None:
         path = path.resolve()
-        if path not in self.done:
+        key = path, frozenset(variants.items())
+        if key not in self.done:
             self.open.append(path)
-            self.done[path] = self._flow(path)
+            self.done[key] = self._flow(path, variants)
             self.open.pop()
-        return self.done[path]
+        return self.done[key]
 
-    def _flow(self, path: Path) -> Plan | None:
+    def _flow(self, path: Path, variants: Choice) -> Plan | None:
         problems = self.session.problems
         shown = self.session.shown(path)
         try:
@@ -90,45 +104,39 @@ class _Compiler:
         if self.overrides and len(self.open) == 1:
             document = overlay(document, self.overrides, problems)
         spec = parser.parse(document, self.session.project, path, problems, self.session.load)
-        return None if spec is None else self._plan(spec)
+        return None if spec is None else self._plan(spec, variants)
 
-    def _plan(self, spec: FlowSpec) -> Plan | None:
+    def _plan(self, written: FlowSpec, variants: Choice) -> Plan:
+        """Check and plan one file. Long because it is all that is done, in its order."""
         problems = self.session.problems
         before = len(problems.found)
+        steps, others = chosen(written.steps, variants)
+        spec = replace(written, steps=steps)
         flow = FlowScope(self.session, spec, Uses())
         for name in spec.defaults.model:
             flow.check_model(name)
         for model in spec.models.values():
             flow.check_model(model.key)
-        reads = {id_: self._reads(step, spec) for id_, step in spec.steps.items()}
+        order = ordered(written.steps, steps, lambda step: self._reads(step, spec), problems)
         _report_unknown_needs(spec, problems)
-        circles = graph.cycles(reads)
-        in_circle = {id_ for circle in circles for id_ in circle}
-        for circle in circles:
-            _report_circle(circle, spec, problems)
-        if circles:
-            reads = {id_: tuple(r for r in rs if not (id_ in in_circle and r in in_circle)) for id_, rs in reads.items()}
-        order = graph.order(reads)
-        for id_, step in spec.steps.items():
-            flow.steps[id_] = _declared(step)
+        flow.steps.update({id_: _declared(step) for id_, step in steps.items()})
         planned: dict[str, PlannedStep] = {}
-        whole = True
-        for id_ in order:
-            step = spec.steps[id_]
-            child = self._named(step.uses, spec) if step.kind == "flow" and step.uses is not None else None
-            flows = {name.text: self._named(name, spec) for name in step.tools if is_flow(name.text)}
-            made, kind = StepCheck(flow, step, reads[id_]).plan(child, flows)
-            if id_ in in_circle:
-                kind = _declared(step)
+        for id_ in order.steps:
+            made, kind = self._step(flow, steps[id_], order.reads[id_], variants)
+            if id_ in order.circular:
+                kind = _declared(steps[id_])
             flow.steps[id_] = kind
-            if made is None:
-                whole = False
-            else:
-                planned[id_] = made
-        outputs, output_type, leaves = self._outputs(flow, reads)
+            if made is not None:
+                planned[id_] = replace(made, variants=tuple(written.steps[id_].variants))
+        read = {r for reads in order.reads.values() for r in reads}
+        for other in others:
+            reads = self._reads(other, spec)
+            self._step(flow, other, reads, variants)
+            read.update(reads)
+        outputs, output_type, leaves = self._outputs(flow, order.leaves)
         fatal = any(p.severity == "error" for p in problems.found[before:]) or problems.fatal
         if not fatal:
-            _report_unused(flow, reads, problems, has_outputs=spec.outputs is not None)
+            _report_unused(flow, read, problems, has_outputs=spec.outputs is not None)
         return Plan(
             name=spec.name,
             description=spec.description,
@@ -137,14 +145,26 @@ class _Compiler:
             inputs=spec.inputs,
             input_validator=Validator(spec.inputs),
             values={name: v.value for name, v in spec.values.items()},
-            steps={id_: planned[id_] for id_ in order if id_ in planned} if whole else planned,
+            steps=planned,
             outputs=outputs,
             output_type=output_type,
             leaves=leaves,
             models=spec.models,
-            deferred=_deferred(spec),
             max_parallel=spec.defaults.max_parallel,
+            limits=spec.limits,
         )
+
+    def _step(self, flow: FlowScope, step: StepSpec, reads: tuple[str, ...], variants: Choice) -> tuple[PlannedStep | None, StepKind]:
+        spec = flow.spec
+        child = None
+        if step.kind == "flow" and step.uses is not None:
+            child = self._named(step.uses, spec, below(variants, step.id))
+        flows = {
+            name.text: self._named(name, spec, below(variants, f"{step.id}/{name_of_flow(name.text)}"))
+            for name in step.tools
+            if is_flow(name.text)
+        }
+        return StepCheck(flow, step, reads).plan(child, flows)
 
     def _reads(self, step: StepSpec, spec: FlowSpec) -> tuple[str, ...]:
         """Return the steps that a step waits for: those it reads, and those it names under `needs`."""
@@ -152,7 +172,7 @@ class _Compiler:
         found.update(dict.fromkeys(n.text for n in step.needs))
         return tuple(id_ for id_ in found if id_ in spec.steps)
 
-    def _named(self, name: Scalar, spec: FlowSpec) -> Plan | None:
+    def _named(self, name: Scalar, spec: FlowSpec, variants: Choice) -> Plan | None:
         """Return the plan of a flow that a step names, None after a problem."""
         problems = self.session.problems
         try:
@@ -170,13 +190,11 @@ class _Compiler:
         if len(self.open) >= MAX_DEPTH:
             problems.error("flow-depth", name.place(), f"sub-flows are nested deeper than {MAX_DEPTH}")
             return None
-        return self.compile(path)
+        return self.compile(path, variants)
 
-    def _outputs(self, flow: FlowScope, reads: dict[str, tuple[str, ...]]) -> tuple[Computed | None, Type, tuple[str, ...]]:
+    def _outputs(self, flow: FlowScope, leaves: tuple[str, ...]) -> tuple[Computed | None, Type, tuple[str, ...]]:
         spec = flow.spec
         if spec.outputs is None:
-            read = {r for rs in reads.values() for r in rs}
-            leaves = tuple(id_ for id_ in spec.steps if id_ not in read)
             fields = tuple(Field(id_, kind.output, optional=bool(kind.causes)) for id_ in leaves if (kind := flow.steps[id_]))
             return None, Record(fields), leaves
         checking = Checking(flow, "the outputs", None)
@@ -199,34 +217,7 @@ def _report_unknown_needs(spec: FlowSpec, problems: Problems) -> None:
                 problems.error("unknown-step", name.place(), f"step {step.id!r} needs {name.text!r}, which is not a step", hint)
 
 
-def _report_circle(circle: list[str], spec: FlowSpec, problems: Problems) -> None:
-    step = spec.steps[circle[0]]
-    path = " → ".join(circle)
-    message = f"step {circle[0]!r} needs itself" if len(circle) == 2 else f"these steps wait for each other: {path}"
-    hint = (
-        "a step that improves its own answer is a `repeat`; there its last answer is `previous`"
-        if len(circle) == 2
-        else "take one of the references or `needs` away, or make a `repeat` of it"
-    )
-    problems.error("cycle", step.key.place(), message, hint)
-
-
-def _deferred(spec: FlowSpec) -> tuple[tuple[str, Place], ...]:
-    """Return the keys in use that this version checks but cannot run."""
-    found = []
-    for step in spec.steps.values():
-        found += [(f"`{key}` of step {step.id!r}", step.keys[key].place()) for key in _LATER if key in step.keys]
-        if step.cache not in {None, False}:
-            found.append((f"`cache` of step {step.id!r}", step.keys["cache"].place()))
-    if spec.limits_key is not None:
-        found.append(("`limits`", spec.limits_key.place()))
-    if spec.defaults.cache not in {None, False}:
-        key = spec.node.key("defaults")
-        found.append(("`cache` under `defaults`", key.place() if key else Place(spec.shown, 1, 1, 2)))
-    return tuple(found)
-
-
-def _report_unused(flow: FlowScope, reads: dict[str, tuple[str, ...]], problems: Problems, *, has_outputs: bool) -> None:
+def _report_unused(flow: FlowScope, read: set[str], problems: Problems, *, has_outputs: bool) -> None:
     spec, uses = flow.spec, flow.uses
     for name, key in spec.input_keys.items():
         if name not in uses.inputs:
@@ -241,7 +232,7 @@ def _report_unused(flow: FlowScope, reads: dict[str, tuple[str, ...]], problems:
     for name, key in spec.type_keys.items():
         if name not in spec.used_types:
             problems.warning("unused-type", key.place(), f"type {name!r} is never used", "name it where a type stands, or take it away")
-    read = {r for rs in reads.values() for r in rs} | uses.steps
+    read = read | uses.steps
     for step in spec.steps.values():
         if has_outputs and step.kind in {"chat", "flow"} and step.id not in read:
             problems.warning(

@@ -120,6 +120,8 @@ class StepCheck(Checking):
             step.key.place(),
             step.samples,
             step.pick,
+            self.flow.spec.defaults.cache if step.cache is None and step.kind == "chat" else step.cache,
+            variant=None if step.variant is None else step.variant.text,
         )
         return planned, kind
 

@@ -30,6 +30,11 @@ def is_flow(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
 
 
+def name_of_flow(name: str) -> str:
+    """Return by which name a model knows a flow: that of its file."""
+    return Path(name).name.removesuffix(".yaml").removesuffix(".yml").removesuffix(".flow")
+
+
 class Tools:
     """Plans the tools of one step. `flows` holds the plan of each flow that is named, None after a problem."""
 
@@ -61,8 +66,7 @@ class Tools:
         plan = self._flows.get(entry.text)
         if plan is None:
             return None
-        name = Path(entry.text).name.removesuffix(".yaml").removesuffix(".yml").removesuffix(".flow")
-        return PlannedTool(Tool(name, plan.description, schemas.json_schema(plan.inputs)), plan.input_validator, plan)
+        return PlannedTool(Tool(name_of_flow(entry.text), plan.description, schemas.json_schema(plan.inputs)), plan.input_validator, plan)
 
     def _function(self, entry: Scalar) -> PlannedTool | None:
         function = loaded(self._session, entry, self._path)

@@ -84,7 +84,7 @@ STEP = Table(
         Key("checks", list_of(table("check")), "What must hold of the output.", "checks: [{expr: output.words | length <= 3}]"),
         Key("retry", either(COUNT, table("retry")), "Attempts, the first one counted.", "retry: 3"),
         Key("timeout", either(DURATION, table("timeout")), "For each attempt, or `{attempt, total}`.", "timeout: 30s"),
-        Key("cache", either(BOOLEAN, DURATION), "Whether an answer is used again, or up to which age.", "cache: 7d"),
+        Key("cache", either(BOOLEAN, DURATION), "Whether an answer is used again, or up to which age.", "cache: 7d", kinds=_CHAT),
         Key("on_error", either(words("fail", "skip"), table("on_error")), "What happens when the step fails.", "on_error: skip"),
         Key("on_skip", words("run", "skip"), "`skip`: skipped too if a step that it reads was skipped.", "on_skip: skip"),
         Key("samples", COUNT, "So many answers, each a call of its own.", "samples: 5", kinds=_CHAT),

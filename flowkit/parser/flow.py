@@ -73,7 +73,6 @@ def _flow(r: Reading, root: Node | None, path: Path) -> FlowSpec | None:
         models=models(r, found["models"].value) if "models" in found else {},
         defaults=defaults(r, found["defaults"].value) if "defaults" in found else DefaultsSpec(),
         limits=limits(r, found["limits"].value) if "limits" in found else LimitsSpec(),
-        limits_key=found["limits"].written if "limits" in found else None,
         steps=steps(r, found["steps"].value, types) if "steps" in found else {},
         outputs=_outputs(r, found.get("outputs")),
         tests=_tests(r, found.get("tests")),

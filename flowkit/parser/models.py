@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from flowkit.config.settings import address
@@ -241,5 +242,5 @@ def limits(r: Reading, node: Node) -> LimitsSpec:
     for name, each in found.items():
         value = value_of(r, _LIMITS[name].shape, each.value, f"{name!r} of 'limits'")
         if value is not BAD:
-            values[name] = value
+            values[name] = Decimal(str(value)) if name == "cost" else value
     return LimitsSpec(**values)

@@ -32,6 +32,14 @@ _NOUNS: MappingOf[StepKind, str] = {
     "set": "sets values ('set')",
 }
 _OWNERS: MappingOf[StepKind, str] = {"chat": "'prompt' or 'messages'", "flow": "'uses'", "call": "'call'", "set": "'set'"}
+#: The way out where a key stands on a step of the wrong kind.
+_WAYS: MappingOf[tuple[str, StepKind], str] = {
+    ("output", "flow"): "its type is that of the outputs of the flow",
+    ("cache", "flow"): "write it on the steps of that flow, or under its 'defaults'",
+    ("cache", "call"): "a function runs in every run; only answers of models are used again",
+    ("cache", "set"): "values are computed in every run; only answers of models are used again",
+    ("variants", "flow"): "write them on the steps of that flow; one is chosen with --variant step/inner=name",
+}
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
@@ -151,8 +159,8 @@ def _only_of_kind(r: Reading, kind: StepKind, found: dict[str, Found], where: st
         if each.written.text != name or not any(maker in found for maker in MAKERS):
             continue  # a word of another tool, or a step of no kind: reported already
         owners = " or ".join(_OWNERS[k] for k in kinds)
-        hint = "its type is that of the outputs of the flow" if name == "output" else None
-        r.error("misplaced-key", each.place, f"{name!r} belongs to a step with {owners}, and {where} {_NOUNS[kind]}", hint)
+        message = f"{name!r} belongs to a step with {owners}, and {where} {_NOUNS[kind]}"
+        r.error("misplaced-key", each.place, message, _WAYS.get((name, kind)))
     if "system" in found and "messages" in found:
         each = found.pop("system")
         r.error("misplaced-key", each.place, f"'system' of {where} stands beside 'messages'", "write it as the first message: - system: …")
@@ -253,7 +261,7 @@ def _variants(r: Reading, node: Node, step: StepSpec, answer: Type, where: str) 
         what = f"the variant {key.text!r} of {where}"
         body = is_mapping(r, value, what)
         if body is not None:
-            read[key.text] = _variant(r, body, step, answer, what)
+            read[key.text] = replace(_variant(r, body, step, answer, what), variant=key)
     return read
 
 
@@ -263,6 +271,10 @@ def _variant(r: Reading, node: Mapping, step: StepSpec, answer: Type, what: str)
         for name in ("prompt", "system"):
             if name in found:
                 r.error("two-kinds", found.pop(name).place, f"{what} has 'messages' and {name!r}", "write it as one of the messages")
+    if "system" in found and "prompt" not in found and "messages" in step.keys:
+        each = found.pop("system")
+        message = f"'system' of {what} stands beside 'messages' of the step, and cannot take the place of one of them"
+        r.error("misplaced-key", each.place, message, "write all messages of the variant: messages: …")
     changed: dict[str, Any] = {}
     if new := _messages(r, found, what):
         kept = () if "messages" in found else tuple(m for m in step.messages if _stays(step, m, found))
