@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -139,3 +140,5 @@ class Attempt:
     structured: Structured | None = None
     #: What the answer took, if the server counted; None when there was none.
     usage: Usage | None = None
+    #: In US dollars; None where no price is known, or the server did not count.
+    cost: Decimal | None = None

@@ -8,6 +8,7 @@ FlowkitError                 1
 │   ├── RenderError              a template failed on the data that it met
 │   ├── CallError                a Python function of a `call` step raised
 │   ├── OutputError              the answer never had its declared type, or a check failed
+│   ├── LimitReached         4   the next call could go beyond a limit, or the time was up
 │   └── ModelError           3   the server: `.kind` says how
 │       ├── ModelTimeout
 │       ├── ModelUnreachable
@@ -50,6 +51,8 @@ Kind = Literal[
     "call",
     "check",
     "cancelled",
+    "limit",
+    "store",
 ]
 
 
@@ -168,6 +171,19 @@ class OutputError(RunError):
     """No answer had the declared type, or a check of the step did not hold."""
 
     kind = "invalid_output"
+
+
+class Unknown(RunError):
+    """What a step gives cannot be known without asking; only where nothing is asked."""
+
+    kind = "unknown"
+
+
+class LimitReached(RunError):
+    """A limit of the run or of its batch stopped it; the message says which. It can go on with a larger one."""
+
+    exit_code = 4
+    kind = "limit"
 
 
 class ModelError(RunError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from flowkit.chat import Attempt, Usage
+from flowkit.money import Cost
 from flowkit.results import Run, Status, StepError
 
 
@@ -104,6 +105,9 @@ class ItemFinished:
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
     error: StepError | None = None
+    #: Calls whose answers were taken from the record.
+    reused: int = 0
+    cost: Cost = Cost()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,10 @@ class StepFinished:
     cached: bool = False
     #: Seconds from the request to the first piece of a streamed answer; of several answers, of the first.
     first_token: float | None = None
+    item: int | None = None
+    #: Calls whose answers were taken from the record.
+    reused: int = 0
+    cost: Cost = Cost()
 
 
 @dataclass(frozen=True, slots=True)

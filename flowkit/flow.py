@@ -6,16 +6,24 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
+from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flowkit import compiler
+from flowkit.budget import Budget, Limits
 from flowkit.chat import Usage
-from flowkit.errors import ConfigError, FlowkitError, InputError, Problem, RunError
+from flowkit.errors import ConfigError, FlowkitError, InputError, LimitReached, Problem, RunError, StoreError
 from flowkit.events import Emit, Event, RunFinished, RunStarted
+from flowkit.money import Cost
 from flowkit.plan import Plan
+from flowkit.provenance import Provenance, provenance
+from flowkit.record import RunRecord
 from flowkit.results import Run, Status, StepError
-from flowkit.runner import GRACE, Execution, Services
+from flowkit.runner import GRACE, Execution, Ledger, Services, Spending
 from flowkit.runtime import Runtime, plain_inputs
 from flowkit.types.validators import Invalid
 
@@ -39,20 +47,37 @@ def load(
     own = runtime or Runtime(models=models, simulate=simulate)
     file = Path(path)
     checked = compiler.check(file, cwd=Path.cwd(), models=own.config(file))
-    return Flow(checked.valid(), own, warnings=checked.problems)
+    return Flow(checked.valid(), own, warnings=checked.problems, files=checked.files)
 
 
 class Flow:
     """A flow that was checked. Runs share nothing but the runtime, so any number may go on at once."""
 
-    def __init__(self, plan: Plan, runtime: Runtime, *, warnings: Sequence[Problem] = ()) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        runtime: Runtime,
+        *,
+        warnings: Sequence[Problem] = (),
+        files: Sequence[Path] = (),
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self.plan = plan
         self.name = plan.name
         self.description = plan.description
         #: What the check would have warned of.
         self.warnings = tuple(warnings)
+        #: All files that the flow is made of.
+        self.files = tuple(files)
+        #: What the command line changed, for the record.
+        self.options = options
         self._runtime = runtime
         self._ready = False
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Where a run of this flow comes from, for the record."""
+        return provenance(self.plan, self.files, self._runtime.configured, self.options)
 
     def __repr__(self) -> str:
         return f"<Flow {self.name!r} of {len(self.plan.steps)} steps>"
@@ -97,20 +122,46 @@ class Flow:
             with suppress(asyncio.CancelledError, FlowkitError):
                 await task
 
-    def start(self, inputs: Mapping[str, Any], *, emit: Emit | None = None, stream: bool = False, grace: float = GRACE) -> Started:
-        """Check inputs and models, and return a run that only waits to be awaited. Raises as `run` does; nothing was called then."""
+    def start(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        emit: Emit | None = None,
+        stream: bool = False,
+        grace: float = GRACE,
+        id: str | None = None,  # noqa: A002 - what it is called
+        given: Mapping[str, Any] = MappingProxyType({}),
+        ledger: Ledger | None = None,
+        limits: Limits | None = None,
+        within: Spending | None = None,
+        batch: tuple[str, int] | None = None,
+    ) -> Started:
+        """Check inputs and models, and return a run that only waits to be awaited. Raises as `run` does; nothing was called then.
+
+        `id` of a run in the record lets that one go on. `given` holds outputs by the path of their step, valid ones, which are taken
+        as they are. A `ledger` stands in the place of the record. `limits` count above those of the flow, `within` is the budget of
+        the batch, and `batch` says which row of it this is.
+        """
         plan = self.plan
-        later = dict.fromkeys(
-            found for owner in {id(p): p for p in (plan, *(o for _, o, _ in plan.walk()))}.values() for found in owner.deferred
-        )
-        if later:
-            wanted = "\n".join(f"{place.path}:{place.line}:{place.column}: {what} cannot run in this version" for what, place in later)
-            raise ConfigError(f"{wanted}\n(such keys are checked, and run in a later version)")
         valid = self.validate(inputs)
         if not self._ready:
             self._runtime.require(plan)
             self._ready = True
-        return Started(plan, valid, self._runtime, emit or _silent, stream=stream, grace=grace)
+        run = Run(id or uuid.uuid4().hex[:12], plan.name, simulated=self._runtime.simulated, inputs=valid)
+        return Started(
+            self,
+            run,
+            self._runtime,
+            emit or _silent,
+            stream=stream,
+            grace=grace,
+            given=given,
+            ledger=ledger,
+            limits=limits,
+            within=within,
+            batch=batch,
+            named=id is not None and batch is None,
+        )
 
     def validate(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return inputs with defaults filled in. Raises InputError with everything that does not fit."""
@@ -129,13 +180,35 @@ def _silent(_event: Event) -> None:
 class Started:
     """One run on its way. `stop` lets it end early, with what it has."""
 
-    def __init__(self, plan: Plan, inputs: Mapping[str, Any], runtime: Runtime, emit: Emit, *, stream: bool, grace: float) -> None:
-        self.run = Run(uuid.uuid4().hex[:12], plan.name, simulated=runtime.simulated, inputs=inputs)
-        self._plan = plan
+    def __init__(
+        self,
+        flow: Flow,
+        run: Run,
+        runtime: Runtime,
+        emit: Emit,
+        *,
+        stream: bool,
+        grace: float,
+        given: Mapping[str, Any],
+        ledger: Ledger | None,
+        limits: Limits | None,
+        within: Spending | None,
+        batch: tuple[str, int] | None,
+        named: bool,
+    ) -> None:
+        self.run = run
+        self._flow = flow
+        self._plan = flow.plan
         self._runtime = runtime
         self._emit = emit
         self._stream = stream
         self._grace = grace
+        self._given = given
+        self._ledger = ledger
+        self._limits = limits
+        self._within = within
+        self._batch = batch
+        self._named = named
         self._began = 0.0
         self._execution: Execution | None = None
         self._stopped: RunError | None = None
@@ -147,36 +220,106 @@ class Started:
             self._execution.stop(self._stopped)
 
     async def finish(self) -> Run:
-        """Return the run when it has ended. Raises RunError, with the run, when a step failed."""
-        runtime, run = self._runtime, self.run
-        async with runtime:
-            client = runtime.client_for(self._plan)
+        """Return the run when it has ended. Raises RunError, with the run, when a step failed, and StoreError without a record."""
+        async with self._runtime as runtime:
             self._began = asyncio.get_running_loop().time()
-            services = Services(client, runtime.resolve, self._emit, self._elapsed, self._stream, run.simulated, self._grace)
-            execution = self._execution = Execution(self._plan, run.inputs, services)
-            waits = {path: tuple(path.removesuffix(step.id) + w for w in step.waits) for path, _, step in self._plan.walk(tools=False)}
-            self._emit(RunStarted(run.id, run.flow, run.simulated, waits))
+            record = self._recorded(runtime)
+            spending = self._spending()
+            services = Services(
+                runtime.client_for(self._plan),
+                runtime.resolve,
+                self._emit,
+                self._elapsed,
+                self._stream,
+                self.run.simulated,
+                self._grace,
+                self._ledger or record,
+                spending,
+                runtime.tariff,
+                self._given,
+            )
+            self._execution = Execution(self._plan, self.run.inputs, services)
             if self._stopped is not None:
-                execution.stop(self._stopped)
+                self._execution.stop(self._stopped)
+            timer = self._watch(spending)
             try:
-                run.outputs = await execution.run()
-                run.status = Status.SUCCEEDED
-            except RunError as e:
-                run.error, run.failed = StepError(e.kind, e.message), e.step
-                e.run = run
-                raise
-            except asyncio.CancelledError:
-                stopped = self._stopped
-                run.error = StepError(stopped.kind, stopped.message) if stopped is not None else StepError("cancelled", "interrupted")
-                raise
+                await self._execute(self._execution)
             finally:
-                if run.status is not Status.SUCCEEDED:
-                    run.status = Status.FAILED
-                run.steps = execution.results
-                run.usage = sum((s.usage for s in run.steps.values()), Usage())
-                run.seconds = self._elapsed()
-                self._emit(RunFinished(run, run.seconds))
-        return run
+                if timer is not None:
+                    timer.cancel()
+                if record is not None:
+                    await self._ended(record, runtime)
+        return self.run
+
+    async def _ended(self, record: RunRecord, runtime: Runtime) -> None:
+        """Note how the run ended. What it gave was paid for, so it is not lost when that cannot be noted."""
+        try:
+            await record.end()
+        except StoreError as error:
+            if record.broken is None:  # else the run failed for that
+                runtime.warn(f"how run {self.run.id} ended was not kept: {error}")
+
+    async def _execute(self, execution: Execution) -> None:
+        run = self.run
+        waits = {path: tuple(path.removesuffix(step.id) + w for w in step.waits) for path, _, step in self._plan.walk(tools=False)}
+        self._emit(RunStarted(run.id, run.flow, run.simulated, waits))
+        try:
+            run.outputs = await execution.run()
+            run.status = Status.SUCCEEDED
+        except RunError as e:
+            run.error, run.failed = StepError(e.kind, e.message), e.step
+            e.run = run
+            raise
+        except asyncio.CancelledError:
+            stopped = self._stopped
+            run.error = StepError(stopped.kind, stopped.message) if stopped is not None else StepError("cancelled", "interrupted")
+            raise
+        finally:
+            if run.status is not Status.SUCCEEDED:
+                run.status = Status.FAILED
+            run.steps = execution.results
+            run.usage = sum((s.usage for s in run.steps.values()), Usage())
+            run.cost = sum((s.cost for s in run.steps.values()), Cost())
+            run.seconds = self._elapsed()
+            self._emit(RunFinished(run, run.seconds))
+
+    def _recorded(self, runtime: Runtime) -> RunRecord | None:
+        """Let the record read what happens, if there is one. Raises StoreError."""
+        recorder = runtime.recorder(self._plan)
+        if recorder is None or self._ledger is not None:
+            return None
+        batch, row = self._batch or (None, None)
+        record = RunRecord(recorder, self.run, self._flow.provenance, batch=batch, row=row, named=self._named)
+        record.begin()
+        show = self._emit
+
+        def emit(event: Event) -> None:
+            record.read(event)
+            show(event)
+
+        self._emit = emit
+        return record
+
+    def _spending(self) -> Spending | None:
+        said = self._plan.limits
+        cost = None if said.cost is None else Decimal(str(said.cost))
+        limits = Limits(said.calls, said.tokens, cost, said.seconds)
+        if self._limits is not None:
+            limits = Limits(
+                *(getattr(limits if (own := getattr(self._limits, f.name)) is None else self._limits, f.name) for f in fields(Limits))
+            )
+        if limits == Limits() and self._within is None:
+            return None
+        parent = None if self._within is None else self._within.budget
+        return Spending(Budget(limits, parent=parent, now=asyncio.get_running_loop().time()), within=self._within)
+
+    def _watch(self, spending: Spending | None) -> asyncio.TimerHandle | None:
+        """Stop the run when its time is up."""
+        if spending is None or spending.budget.deadline is None:
+            return None
+        seconds = spending.budget.limits.seconds
+        said = "the time of the batch is over" if seconds is None else f"the run may take {seconds:g} s, and they are over"
+        return asyncio.get_running_loop().call_at(spending.budget.deadline, self.stop, LimitReached(said))
 
     def _elapsed(self) -> float:
         return asyncio.get_running_loop().time() - self._began

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from flowkit.chat import Attempt, Message, Usage
+from flowkit.money import Cost
 
 
 class Status(StrEnum):
@@ -56,11 +57,14 @@ class StepResult:
     #: `provider/model` that answered, or None where no model was asked.
     model: str | None = None
     usage: Usage = field(default_factory=Usage)
+    #: What was paid in this run; a simulated one pays nothing.
+    cost: Cost = Cost()
     seconds: float | None = None
     attempts: list[Attempt] = field(default_factory=list)
     #: What was done to read an answer, in words: "took the fenced block", "asked again: …".
     repairs: list[str] = field(default_factory=list)
-    cached: bool = False
+    #: Calls whose answers were taken from the record, so that nobody paid again.
+    reused: int = 0
     #: What the step sent and got, without system messages; of a chat step only.
     messages: list[Message] = field(default_factory=list)
     #: Per item of a `foreach`: {item, output, error, skipped}.
@@ -68,6 +72,11 @@ class StepResult:
     rounds: int = 0
     #: Every call of a tool, in the order in which they ended.
     tools: list[ToolUse] = field(default_factory=list)
+
+    @property
+    def cached(self) -> bool:
+        """Whether every answer was taken from the record."""
+        return self.reused > 0 and not self.attempts
 
     @property
     def first_token(self) -> float | None:
@@ -88,6 +97,7 @@ class Run:
     outputs: Any = None
     steps: dict[str, StepResult] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    cost: Cost = Cost()
     seconds: float = 0.0
     error: StepError | None = None
     #: The step that failed first.

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from flowkit import config, project
 from flowkit.client import Client, Responder
-from flowkit.config import Config, Resolved, UnknownModel
+from flowkit.config import Config, Price, Resolved, UnknownModel
 from flowkit.endpoints import Endpoint
-from flowkit.errors import ConfigError
+from flowkit.errors import ConfigError, StoreError
+from flowkit.lookup import Recorder, Reuse
 from flowkit.plan import ChatWork, Plan
+from flowkit.prices import Tariff, price_of
 from flowkit.simulator import Simulator
+from flowkit.store import home, open_store
+from flowkit.version import VERSION
+
+
+_FREE = Tariff(Price(Decimal(0), Decimal(0)))
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=2)
 
 
 class Runtime:
@@ -24,10 +40,22 @@ class Runtime:
     Connections and limits belong to an event loop and live while one is inside of `async with`; a run is, while it lasts.
     `models` maps an alias to another model, above all configuration. `simulate` answers in process: True for values that fit the
     types, or a server of `flowkit.testing`. `env` is read in place of the process's environment.
+
+    `record` True keeps every run in the record of its project, or in the folder that is named. `cache` says whether answers in it are
+    used again: None where the flow asks for it, True wherever the flow does not forbid it, False never. `warn` is told what the
+    record has to say, and `clock` gives the seconds since 1970 that stand in it.
     """
 
     def __init__(
-        self, *, models: Mapping[str, str] | None = None, simulate: bool | Responder = False, env: Mapping[str, str] | None = None
+        self,
+        *,
+        models: Mapping[str, str] | None = None,
+        simulate: bool | Responder = False,
+        env: Mapping[str, str] | None = None,
+        record: bool | str | Path = False,
+        cache: bool | None = None,
+        warn: Callable[[str], None] = _warn,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._overrides = dict(models or {})
         self._env = os.environ if env is None else env
@@ -37,6 +65,12 @@ class Runtime:
         self._resolved: dict[tuple[str, Path], Resolved] = {}
         self._clients: dict[asyncio.AbstractEventLoop, Client] = {}
         self._users: dict[asyncio.AbstractEventLoop, int] = {}
+        self._record = record
+        self._reuse: Reuse = "asked" if cache is None else "on" if cache else "off"
+        #: Is told what the record has to say.
+        self.warn = warn
+        self._clock = clock
+        self._recorders: dict[Path, Recorder] = {}
 
     @property
     def simulated(self) -> bool:
@@ -56,6 +90,32 @@ class Runtime:
             client = self._clients.pop(loop, None)
             if client is not None:
                 await client.__aexit__(kind, error, trace)
+            if not self._users:
+                with suppress(StoreError):  # each run said itself what of it could not be written
+                    self.close()
+
+    def close(self) -> None:
+        """Close the records. A runtime that is used as `async with` does so itself."""
+        recorders, self._recorders = self._recorders, {}
+        for recorder in recorders.values():
+            try:
+                recorder.store.close()
+            except StoreError as error:
+                self.warn(str(error))
+
+    def recorder(self, plan: Plan) -> Recorder | None:
+        """Return the record of the project of a flow, None where nothing is kept. Raises StoreError."""
+        if self._record is False:
+            return None
+        folder = home(project.find(plan.path), self._env) if self._record is True else Path(self._record)
+        if folder not in self._recorders:
+            store = open_store(folder, version=VERSION, warn=self.warn, clock=self._clock)
+            self._recorders[folder] = Recorder(store, VERSION, self._clock, self._reuse)
+        return self._recorders[folder]
+
+    def tariff(self, resolved: Resolved, params: Mapping[str, Any]) -> Tariff | None:
+        """Return what a model costs now, None where nobody said it. A simulated one costs nothing."""
+        return _FREE if self.simulated else price_of(resolved, at=datetime.now(UTC), params=params)
 
     def config(self, path: Path) -> Config:
         """Return the configuration of the project of a file. Raises ConfigError."""
@@ -72,12 +132,16 @@ class Runtime:
             found = self._resolved[key] = self._resolve(model, plan)
         return found
 
+    def configured(self, model: str, plan: Plan) -> Resolved:
+        """Return what the configuration says of a model, also where nothing is asked. Raises ConfigError."""
+        return self.config(plan.path).resolve(model or "default", plan.models, self._overrides)
+
     def _resolve(self, model: str, plan: Plan) -> Resolved:
         if self._responder is None and not model:
             hint = "set `model:` on the step or under `defaults:`, or give one with -m default=provider/model"
             raise ConfigError(f"{plan.shown}: a step has no model: {hint}")
         try:
-            return self.config(plan.path).resolve(model or "default", plan.models, self._overrides)
+            return self.configured(model, plan)
         except ConfigError:
             if self._responder is None:
                 raise

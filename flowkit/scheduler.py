@@ -52,6 +52,10 @@ class Scheduler:
                 free.append(below)
         return self._release(free)
 
+    def leave(self, step: str) -> None:
+        """Take a step for one of which nobody knows what it gives: what needs it never starts, and all else goes on."""
+        self._move(step, Status.FAILED)
+
     def stop(self) -> None:
         """Let nothing new start."""
         self.stopped = True

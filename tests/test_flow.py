@@ -48,18 +48,12 @@ def test_load_takes_a_runtime_or_its_settings(tmp_path: Path) -> None:
         flowkit.load(path, runtime=flowkit.Runtime(), simulate=True)
 
 
-def test_a_flow_that_this_version_cannot_run_is_refused_before_anything_is_called(tmp_path: Path) -> None:
-    """It can be checked; `tests` beside a run are no hindrance."""
+def test_a_flow_with_variants_runs_as_written(tmp_path: Path) -> None:
+    """Variants, a cache and limits that are far away change nothing of what is asked."""
     server = simulate()
-    for key in ("variants: {short: {prompt: b}}", "cache: true"):
-        flow = load(tmp_path, f"steps:\n  a: {{prompt: a}}\n  b: {{prompt: '{{{{ steps.a.output }}}}', {key}}}\n", server)
-        with pytest.raises(ConfigError, match="cannot run in this version") as caught:
-            flow.run()
-        assert "main.flow.yaml:6:" in str(caught.value)
-    flow = load(tmp_path, "limits: {calls: 3}\nsteps:\n  a: {prompt: a}\n", server)
-    with pytest.raises(ConfigError, match="`limits` cannot run"):
-        flow.run()
-    assert server.requests == []
+    text = "limits: {calls: 3}\nsteps:\n  a: {prompt: a, cache: true, variants: {short: {prompt: b}}}\n"
+    load(tmp_path, text, server).run()
+    assert [r.messages[0].content for r in server.requests] == ["a"]
 
 
 # -- run ---------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, Self
 
 from flowkit.chat import Attempt, ChatRequest, Completion
@@ -78,7 +78,7 @@ class Client:
         idle_timeout: float = IDLE,
         on_delta: Callable[[str], None] | None = None,
         on_attempt: Callable[[Attempt, float | None], None] | None = None,
-        on_send: Callable[[], None] | None = None,
+        on_send: Callable[[], Awaitable[None]] | None = None,
     ) -> Completion:
         """Return the first whole answer. `flowkit.wire.reply.usable` tells whether a step can use it.
 
@@ -86,7 +86,7 @@ class Client:
         event loop, bounds all of it. A stream of text that stands still for `idle_timeout` seconds ends before.
 
         `on_delta` gets text as it comes; after a failed attempt it begins again, which `on_attempt` (the attempt, and the seconds until
-        the next or None) tells. `on_send` is called when a request has its turn and goes out. What these raise ends the call.
+        the next or None) tells. `on_send` is awaited when a request has its turn, before it goes out. What these raise ends the call.
 
         The usage of the result counts all requests that were answered. An empty answer, or one that the server itself calls failed,
         is asked for again, and returned as it is when attempts are spent.

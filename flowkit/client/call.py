@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -49,7 +49,7 @@ class Call:
         idle: float,
         on_delta: Callable[[str], None] | None,
         on_attempt: Callable[[Attempt, float | None], None] | None,
-        on_send: Callable[[], None] | None,
+        on_send: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self._caller = caller
         self._route = route
@@ -117,29 +117,29 @@ class Call:
     async def _attempt(self, exchange: Exchange, given: Pass, body: bytes) -> ModelError | None:
         """Make one request; return what is wrong with it. A completion that is of no use is kept beside its error."""
         self._number += 1
-        limit = exchange.started + self._attempt_timeout
-        cut = self._deadline is not None and self._deadline < limit
-        end = self._deadline if cut and self._deadline is not None else limit
         error: ModelError | None = None
         known = False
-        watch = asyncio.timeout_at(end)
-
-        def alive() -> None:
-            if self._request.stream:
-                watch.reschedule(min(end, self._now() + self._idle))
-
         try:
-            async with watch:
-                if self._on_send is not None:
-                    self._on_send()
-                usable(await exchange.run(body, alive), typed=self._typed)
+            if self._on_send is not None:
+                await self._on_send()
+                exchange.started = self._now()
+            limit = exchange.started + self._attempt_timeout
+            cut = self._deadline is not None and self._deadline < limit
+            end = self._deadline if cut and self._deadline is not None else limit
+            watch = asyncio.timeout_at(end)
+
+            def alive() -> None:
+                if self._request.stream:
+                    watch.reschedule(min(end, self._now() + self._idle))
+
+            try:
+                async with watch:
+                    usable(await exchange.run(body, alive), typed=self._typed)
+            except TimeoutError:
+                error = self._late(exchange, idle=(watch.when() or end) < end, cut=cut)
+            except ModelError as found:
+                error = found
             known = True
-        except TimeoutError:
-            known = True
-            error = self._late(exchange, idle=(watch.when() or end) < end, cut=cut)
-        except ModelError as found:
-            known = True
-            error = found
         finally:
             exchange.ended = self._now()
             self._leave(exchange, given, error, known=known)

@@ -15,7 +15,8 @@ import click
 
 from flowkit import compiler, config, project, replies, source
 from flowkit.client import Responder
-from flowkit.commands import given
+from flowkit.commands import given, screen
+from flowkit.commands.keeping import Keeping
 from flowkit.compiler import Checked
 from flowkit.errors import ConfigError, FlowError, Problems
 from flowkit.flow import Flow
@@ -26,6 +27,8 @@ from flowkit.runtime import Runtime
 from flowkit.simulator import Simulator
 from flowkit.spelling import did_you_mean
 
+#: What commands keep that call nothing.
+NOTHING = Keeping(record=False)
 #: Stands for `--simulate` without a file.
 BY_TYPE = "-"
 FLOW_SUFFIX = ".flow.yaml"
@@ -42,9 +45,10 @@ class Opening:
     settings: tuple[str, ...] = ()
     seed: str = ""
     env_file: str | None = None
+    variant: tuple[str, ...] = ()
 
-    def open(self, *, simulate: str | None) -> Flow:
-        """Check the flow whole and return it, with the servers or the simulator that the options name.
+    def open(self, *, simulate: str | None, keeping: Keeping = NOTHING) -> Flow:
+        """Check the flow whole and return it, with the servers or the simulator that the options name, and the record.
 
         Raises:
             FlowError: the flow or the file of replies is wrong.
@@ -52,9 +56,22 @@ class Opening:
         """
         checked = self.check()
         plan = checked.valid()
-        runtime = self.runtime(None if simulate is None else self.simulator(simulate, plan))
+        runtime = self.runtime(None if simulate is None else self.simulator(simulate, plan), keeping)
         self._refuse_unused(plan, runtime)
-        return Flow(plan, runtime, warnings=checked.problems)
+        return Flow(plan, runtime, warnings=checked.problems, files=checked.files, options=self.changes(simulate, keeping))
+
+    def changes(self, simulate: str | None, keeping: Keeping) -> dict[str, Any]:
+        """Return what the options change about the flow, as data: with it `resume` opens the same flow again, from any folder."""
+        said = {
+            "model": list(self.model),
+            "set": list(self.settings),
+            "variant": list(self.variant),
+            "seed": self.seed,
+            "env_file": self.env_file and str(Path(self.env_file).absolute()),
+            "simulate": simulate if simulate in {None, BY_TYPE} else str(Path(str(simulate)).absolute()),
+            "fresh": keeping.fresh,
+        }
+        return {name: value for name, value in said.items() if value}
 
     def _refuse_unused(self, plan: Plan, runtime: Runtime) -> None:
         """Refuse an alias of `-m` that leads nowhere: another model than the one that was meant would be paid. Raises ConfigError."""
@@ -71,14 +88,23 @@ class Opening:
                 raise ConfigError(f"-m {name}=…: no step uses the model {name!r}; {meant}")
 
     def check(self) -> Checked:
-        """Check the flow as the options change it."""
+        """Check the flow as the options change it. Raises ConfigError."""
         path = Path(self.flow)
-        return compiler.check(path, cwd=Path.cwd(), models=self.runtime(None).config(path), overrides=self.settings)
+        variants = pairs(self.variant, "--variant", "STEP=NAME, such as reply=short")
+        models = self.runtime(None).config(path)
+        return compiler.check(path, cwd=Path.cwd(), models=models, overrides=self.settings, variants=variants)
 
-    def runtime(self, responder: Responder | None) -> Runtime:
+    def runtime(self, responder: Responder | None, keeping: Keeping = NOTHING) -> Runtime:
         """Return what asks the servers that the options name, or the responder in their place. Raises ConfigError."""
         env = None if self.env_file is None else config.dotenv(Path(self.env_file), os.environ)
-        return Runtime(models=pairs(self.model), simulate=responder or False, env=env)
+        return Runtime(
+            models=pairs(self.model),
+            simulate=responder or False,
+            env=env,
+            record=keeping.record,
+            cache=not keeping.fresh,
+            warn=screen.say,
+        )
 
     def simulator(self, simulate: str | None, plan: Plan) -> Simulator:
         """Return a simulated server that answers from a file, or by type. Raises FlowError when the file is wrong."""
@@ -111,9 +137,10 @@ def options(function: Callable[..., int]) -> Callable[..., int]:
         settings: tuple[str, ...],
         seed: str,
         env_file: str | None,
+        variant: tuple[str, ...],
         **others: Any,
     ) -> int:
-        return function(Opening(flow or "", input, inputs, model, settings, seed, env_file), **others)
+        return function(Opening(flow or "", input, inputs, model, settings, seed, env_file, variant), **others)
 
     declared: Callable[..., int] = opened
     for declare in reversed(_OPTIONS):
@@ -128,6 +155,7 @@ _OPTIONS = (
     click.option("--inputs", metavar="FILE", help="Inputs from a JSON or YAML file; - is stdin. -i counts more."),
     click.option("-m", "--model", multiple=True, metavar="ALIAS=MODEL", help="Use another model: fast=ollama/qwen3:8b."),
     click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help=_SET),
+    click.option("--variant", multiple=True, metavar="STEP=NAME", help="Use a variant of a step; step/inner inside a sub-flow."),
     click.option("--seed", default="", metavar="TEXT", help="Other simulated answers; the same for the same text."),
     click.option("--env-file", metavar="FILE", help="Add variables, such as keys, that are not set. No .env is read unasked."),
 )
@@ -142,14 +170,14 @@ def sorted_out(opening: Opening, simulate: str | None) -> tuple[Opening, str | N
     return opening, simulate
 
 
-def pairs(texts: Sequence[str]) -> dict[str, str]:
-    """Read `alias=model` texts. Raises ConfigError."""
+def pairs(texts: Sequence[str], option: str = "-m", form: str = "alias=model, such as fast=openai/gpt-4.1-mini") -> dict[str, str]:
+    """Read texts with a name on either side of `=`. Raises ConfigError."""
     found = {}
     for text in texts:
-        alias, equals, model = text.partition("=")
-        if not equals or not alias.strip() or not model.strip():
-            raise ConfigError(f"-m {text}: write it as alias=model, such as fast=openai/gpt-4.1-mini")
-        found[alias.strip()] = model.strip()
+        left, equals, right = text.partition("=")
+        if not equals or not left.strip() or not right.strip():
+            raise ConfigError(f"{option} {text}: write it as {form}")
+        found[left.strip()] = right.strip()
     return found
 
 

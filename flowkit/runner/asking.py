@@ -11,11 +11,11 @@ from typing import Any
 from flowkit import answers
 from flowkit.chat import Attempt, ChatRequest, Completion, Message, Usage
 from flowkit.config import Resolved
-from flowkit.endpoints import Endpoint
-from flowkit.errors import ModelError, OutputError, RenderError
+from flowkit.errors import CallError, ModelError, OutputError, RenderError
 from flowkit.plan import ChatWork, Plan, PlannedCheck, PlannedMessage, PlannedPart, PlannedStep, TextOf
 from flowkit.retry import Policy
-from flowkit.runner.services import ATTEMPT_TIMEOUT
+from flowkit.runner.sending import Sending
+from flowkit.runner.services import ATTEMPT_TIMEOUT, Entry
 from flowkit.runner.tooling import Toolbox
 from flowkit.runner.turn import Turn
 from flowkit.types.validators import FieldError, Invalid
@@ -71,11 +71,16 @@ async def ask(plan: Plan, step: PlannedStep, work: ChatWork, turn: Turn, names: 
     """Return the typed answer; the models of the step are asked in turn until one gives it. Raises RunError."""
     messages = render(work, names)
     models = work.models or ("",)
+    calls: list[Entry] = []
     for at, name in enumerate(models):
         try:
-            return await _ask(plan, step, work, turn, names, messages=messages, model=name, toolbox=toolbox)
-        except (ModelError, OutputError) as e:
-            if at + 1 == len(models) or turn.shown:
+            return await _ask(plan, step, work, turn, names, messages=messages, model=name, toolbox=toolbox, calls=calls)
+        except (ModelError, OutputError, CallError) as e:
+            if isinstance(e, CallError) or at + 1 == len(models) or turn.shown:
+                if not isinstance(e, ModelError):
+                    # These answers came, and led nowhere: to take them again would end the same way.
+                    for call in calls:
+                        call.rejected()
                 raise
             turn.repaired(f"{name} gave no answer ({e.kind}: {e.message}); asked {models[at + 1]} instead")
     raise AssertionError("the last model returns or raises")
@@ -91,12 +96,15 @@ async def _ask(
     messages: tuple[Message, ...],
     model: str,
     toolbox: Toolbox | None,
+    calls: list[Entry],
 ) -> Any:
     services = turn.services
     resolved = services.models(model, plan)
     endpoint = resolved.endpoint
+    params = _params(resolved, work)
     shape = work.shape if endpoint.lengths else work.shape_without_lengths
     turn.model = endpoint.name
+    turn.tariff = services.tariff(resolved, params)
     turn.shape = shape
     policy = _policy(work, simulated=services.simulated)
     attempt_timeout = work.timeout.attempt or resolved.timeout or ATTEMPT_TIMEOUT
@@ -104,7 +112,6 @@ async def _ask(
     total = work.timeout.total
     deadline = None if total is None else asyncio.get_running_loop().time() + total
     said = toolbox.said_to(endpoint.base_url) if toolbox is not None else []
-    params = _params(resolved, work)
     request = ChatRequest(
         endpoint.model,
         (*messages, *said),
@@ -122,9 +129,22 @@ async def _ask(
     left = policy.attempts
     while True:
         bounded = policy if left == policy.attempts else replace(policy, attempts=left)
-        completion = await _send(endpoint, request, work, turn, policy=bounded, attempt_timeout=attempt_timeout, deadline=deadline)
-        turn.usage += completion.usage if completion.usage is not None else Usage(calls=1)
-        usable(completion, typed=shape is not None)
+        sending = Sending(resolved, request, turn)
+        try:
+            completion = await sending.answer(cache=step.cache, policy=bounded, attempt_timeout=attempt_timeout, deadline=deadline)
+        except ModelError as e:
+            _blame(e, work)
+            raise
+        if not sending.reused:
+            turn.usage += completion.usage if completion.usage is not None else Usage(calls=1)
+        try:
+            usable(completion, typed=shape is not None)
+        except ModelError:
+            if sending.entry is not None:
+                sending.entry.rejected()
+            raise
+        if sending.entry is not None:
+            calls.append(sending.entry)
         if completion.tool_calls and toolbox is not None:
             got = await toolbox.answer(completion, deadline)
             request = replace(request, messages=(*request.messages, *got), params=_after_tools(request.params))
@@ -147,34 +167,6 @@ async def _ask(
         turn.repaired(f"asked again: {wrong.message}")
         asked = (*request.messages, Message("assistant", completion.text), Message("user", wrong.ask))
         request = replace(request, messages=asked)
-
-
-async def _send(
-    endpoint: Endpoint, request: ChatRequest, work: ChatWork, turn: Turn, *, policy: Policy, attempt_timeout: float, deadline: float | None
-) -> Completion:
-    """Return what the client got, unless the turn was halted; what is on its way when the run is cut is noted."""
-    services = turn.services
-    turn.go_on()
-    turn.waiting = asyncio.current_task()
-    try:
-        return await services.client.complete(
-            endpoint,
-            request,
-            policy=policy,
-            attempt_timeout=attempt_timeout,
-            total_deadline=deadline,
-            on_delta=turn.delta if services.stream else None,
-            on_attempt=turn.attempted,
-            on_send=turn.sending,
-        )
-    except ModelError as e:
-        _blame(e, work)
-        raise
-    except asyncio.CancelledError:
-        turn.cut()
-        raise
-    finally:
-        turn.waiting = None
 
 
 def _talk(messages: tuple[Message, ...], work: ChatWork) -> list[Message]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from flowkit.chat import Message
-from flowkit.errors import OutputError, RenderError, RunError
+from flowkit.errors import OutputError, RenderError, RunError, Unknown
 from flowkit.events import ItemFinished, StepFinished, StepStarted
 from flowkit.plan import CallWork, ChatWork, FlowWork, Plan, PlannedStep, SetWork
 from flowkit.results import Status, StepError, StepResult
@@ -67,7 +67,7 @@ class Execution:
         if self.error is not None:
             raise self.error
         if not all(r.status in _ENDS for r in self.results.values()):
-            raise stopped()
+            raise stopped() if self.stopped else Unknown("what its steps give is unknown")
         return self._outputs()
 
     def stop(self, error: RunError) -> None:
@@ -139,10 +139,13 @@ class Execution:
             self._finish(step, result, Status.FAILED, started, _why(stopped()))
             raise
         self._finish(step, result, status, started, result.error)
+        if result.error is not None and result.error.kind == Unknown.kind:
+            self._scheduler.leave(step.id)
+            return
         self._launch(self._scheduler.end(step.id, status))
 
     def _failed(self, error: RunError) -> None:
-        if error.kind != "cancelled" or not self.stopped:
+        if error.kind != Unknown.kind and (error.kind != "cancelled" or not self.stopped):
             self.stop(error)
 
     def _finish(self, step: PlannedStep, result: StepResult, status: Status, started: float, error: StepError | None) -> None:
@@ -171,6 +174,9 @@ class Execution:
                 len(result.attempts),
                 result.cached,
                 result.first_token,
+                self._item,
+                result.reused,
+                result.cost,
             )
         )
 
@@ -178,6 +184,10 @@ class Execution:
         if any(self.results[above].status is Status.SKIPPED for above in step.skips_with):
             self._started(step, result, None)
             return Status.SKIPPED
+        if result.id in self.services.given:
+            self._started(step, result, None)
+            result.output = self.services.given[result.id]
+            return Status.SKIPPED if result.output is None else Status.SUCCEEDED
         if step.foreach is not None:
             return await self._foreach(step, result)
         self._started(step, result, None)
@@ -253,7 +263,7 @@ class Execution:
             _add(result, turn)
             result.results[at] = {"item": item, "output": output, "error": _data(error), "skipped": status is Status.SKIPPED}
             now = self.services.clock()
-            self.services.emit(ItemFinished(result.id, at, status, now, now - started, turn.usage, error))
+            self.services.emit(ItemFinished(result.id, at, status, now, now - started, turn.usage, error, turn.reused, turn.cost))
 
     # -- one answer ----------------------------------------------------------------------------------------
 
@@ -305,6 +315,8 @@ class Execution:
             case FlowWork():
                 value = await self._flow(work, turn, names)
             case CallWork():
+                if self.services.dry:
+                    raise Unknown(f"{work.name} is a function, which is not called")
                 value = await call(work, names)
             case SetWork():
                 value = work.value.of(names)
@@ -339,6 +351,8 @@ class Execution:
             self._inner.discard(inner)
             for result in inner.results.values():
                 turn.usage += result.usage
+                turn.cost += result.cost
+                turn.reused += result.reused
                 turn.attempts += result.attempts
                 turn.repairs += result.repairs
 
@@ -354,6 +368,8 @@ def _data(error: StepError | None) -> dict[str, str] | None:
 def _add(result: StepResult, turn: Turn) -> None:
     """Add what a turn spent to its step."""
     result.usage += turn.usage
+    result.cost += turn.cost
+    result.reused += turn.reused
     result.attempts += turn.attempts
     result.repairs += turn.repairs
     result.tools += turn.tools

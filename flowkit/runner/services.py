@@ -2,20 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
+from flowkit.chat import Attempt, ChatRequest, Completion
 from flowkit.client import Client
 from flowkit.config import Resolved
+from flowkit.endpoints import Endpoint
+from flowkit.errors import RunError
 from flowkit.events import Emit
 from flowkit.plan import Plan
+from flowkit.prices import Tariff
+
+if TYPE_CHECKING:
+    from flowkit.runner.spending import Spending
 
 #: Seconds that calls in flight are given to finish after a failure.
 GRACE = 10.0
 #: Kinds of failure that nothing hides: every other call would fail for the same reason.
-FATAL = frozenset({"auth", "quota", "cancelled"})
+FATAL = frozenset({"auth", "quota", "cancelled", "limit", "store", "unknown"})
 #: Seconds for one attempt where neither flow nor configuration says so; reasoning models take minutes.
 ATTEMPT_TIMEOUT = 300.0
+
+
+class Entry(Protocol):
+    """One call as it is kept."""
+
+    @property
+    def reused(self) -> Completion | None:
+        """An answer that was paid before; then nothing is sent."""
+
+    async def sending(self) -> None:
+        """Note that a request is about to leave; it leaves when this returns. Raises RunError, and then it does not."""
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Note how the request ended."""
+
+    async def answered(self, completion: Completion) -> None:
+        """Note the answer; what needs it starts when this returns. Raises RunError."""
+
+    def failed(self, error: RunError) -> None:
+        """Note that there is no answer."""
+
+    def cut(self, *, sent: bool) -> None:
+        """Note that the run was cut; what was `sent` may have been billed."""
+
+    def rejected(self) -> None:
+        """Note that the answer was never accepted, so that it is not used again."""
+
+
+class Ledger(Protocol):
+    """Keeps calls, and knows those that were answered before."""
+
+    async def open(self, endpoint: Endpoint, request: ChatRequest, *, cache: bool | float | None) -> Entry:
+        """Return the entry of a call. `cache` is what the flow says of the step. Raises RunError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +70,11 @@ class Services:
     stream: bool = False
     simulated: bool = False
     grace: float = GRACE
+    ledger: Ledger | None = None
+    spending: Spending | None = None
+    #: Finds what a model costs, with these parameters; None where nobody said it.
+    tariff: Callable[[Resolved, Mapping[str, Any]], Tariff | None] = lambda _resolved, _params: None
+    #: Outputs by the path of their step: these are taken as they are, and the steps are not run.
+    given: Mapping[str, Any] = field(default_factory=dict)
+    #: Nothing is asked and no function is called; a step that would need to is unknown, and so is all that needs it.
+    dry: bool = False

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from flowkit.chat import Completion, Message, Tool, ToolCall
-from flowkit.errors import CallError, OutputError, RunError
+from flowkit.errors import CallError, OutputError, RunError, Unknown
 from flowkit.plan import Plan, PlannedTool
 from flowkit.results import ToolUse
 from flowkit.runner.calling import invoke
@@ -129,6 +129,8 @@ class Toolbox:
         target = self._tools[name].target
         if isinstance(target, Plan):
             return await self._run_flow(target, given, name)
+        if self._turn.services.dry:
+            raise Unknown(f"{name} is a function, which is not called")
         return await invoke(target, name, given)
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flowkit.chat import Attempt, Message, Shape, Usage
+from flowkit.chat import Attempt, Completion, Message, Shape, Usage
 from flowkit.errors import RunError
 from flowkit.events import AnswerRepaired, AttemptFailed, StepDelta, ToolFinished
+from flowkit.money import Cost
 from flowkit.partial import Partial
+from flowkit.prices import Tariff, cost
 from flowkit.results import ToolUse
 from flowkit.runner.services import Services
+
+
+#: Ways in which a request may end without an answer although the server did the work; beside it `ok` where nothing was counted.
+MAYBE_BILLED = frozenset({"ok", "cancelled", "timeout", "stream_truncated"})
 
 
 def stopped() -> RunError:
@@ -29,6 +35,11 @@ class Turn:
     item: int | None
     names: Mapping[str, Any]
     usage: Usage = field(default_factory=Usage)
+    cost: Cost = Cost()
+    #: Calls whose answers were taken from the record.
+    reused: int = 0
+    #: What the model costs that is asked now.
+    tariff: Tariff | None = None
     attempts: list[Attempt] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
     tools: list[ToolUse] = field(default_factory=list)
@@ -72,6 +83,8 @@ class Turn:
         """Add what the samples spent, in their order."""
         for part in self.parts:
             self.usage += part.usage
+            self.cost += part.cost
+            self.reused += part.reused
             self.attempts += part.attempts
             self.repairs += part.repairs
             self.tools += part.tools
@@ -90,14 +103,28 @@ class Turn:
         self.go_on()
         self.sent = self.services.clock()
 
+    def take(self, known: Completion) -> None:
+        """Note an answer that was paid before, and show it as if it came."""
+        self.reused += 1
+        self.fresh = True
+        if self.services.stream and known.text:
+            self.delta(known.text)
+        self.fresh = True
+
     def cut(self) -> None:
         """Note that a request was under way when the run was cut: it may have been billed."""
         if self.sent is not None:
             seconds = self.services.clock() - self.sent
-            self.attempts.append(
-                Attempt(len(self.attempts) + 1, self.model or "", "cancelled", seconds, "cut short; it may have been billed")
-            )
+            attempt = Attempt(len(self.attempts) + 1, self.model or "", "cancelled", seconds, "cut short; it may have been billed")
+            self._paid(attempt)
+            self.attempts.append(attempt)
             self.sent = None
+
+    def _paid(self, attempt: Attempt) -> None:
+        """Add what a request cost. One that was sent and never came back may have been billed; a refusal was not."""
+        billed = attempt.usage is not None or attempt.outcome in MAYBE_BILLED
+        if billed and not self.services.simulated:
+            self.cost += Cost.of(attempt.cost)
 
     def repaired(self, how: str) -> None:
         """Note what was done to get an answer."""
@@ -114,8 +141,14 @@ class Turn:
             ToolFinished(self.path, use.name, use.arguments, use.result, use.error, use.seconds, now, self.item, use.round, self.sample)
         )
 
+    def priced(self, attempt: Attempt) -> Attempt:
+        """Return a request with what it cost."""
+        paid = None if self.services.simulated or attempt.usage is None else cost(self.tariff, attempt.usage)
+        return attempt if paid is None else replace(attempt, cost=paid)
+
     def attempted(self, attempt: Attempt, delay: float | None) -> None:
         """Note one request. Raises RunError when it was to be made again and may not be."""
+        self._paid(attempt)
         self.attempts.append(attempt)
         self.sent = None
         self.fresh = True

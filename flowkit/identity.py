@@ -1,0 +1,125 @@
+"""Say what makes a call the same call: a question becomes one text and one key, an answer becomes text and back. Knows no store.
+
+The key covers what reaches the model and where: the address, the canonical body of the request, and how often the very same question
+was asked before in its run, so that samples and rounds stay calls of their own. Keys and headers are no part of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from hashlib import blake2b
+from typing import Any, get_args
+
+from flowkit.chat import STRUCTURED, ChatRequest, Completion, FinishReason, ToolCall, Usage
+from flowkit.endpoints import Endpoint, redact
+from flowkit.wire.request import encode
+
+#: Bytes of a hash: 160 bits, so that no two texts of one store ever share one.
+_DIGEST = 20
+#: Keys of a request whose values the model reads as they stand.
+_READ_IN_ORDER = frozenset({"messages", "response_format", "tools"})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call as it is kept. `body` is the JSON text of the request, keys of parameters sorted, not streamed, secrets taken out."""
+
+    key: str
+    url: str
+    model: str
+    body: str
+    number: int = 0
+
+
+def digest(text: str) -> str:
+    """Return the name under which a text is kept: 40 hexadecimal digits."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).hexdigest()
+
+
+def question(endpoint: Endpoint, request: ChatRequest, number: int = 0) -> Question:
+    """Return what is asked, and its key. `number` counts how often it was asked before in the same run.
+
+    A typed answer is taken as it would be asked for first: what a server teaches on the way does not change the question.
+
+    Raises:
+        ModelRejected: a parameter is not JSON.
+    """
+    form = request.structured
+    if request.shape is not None and form is None:
+        form = STRUCTURED[0] if endpoint.structured == "auto" else endpoint.structured
+    asked = replace(request, stream=False, structured=form)
+    body = encode(asked, max_tokens_key=endpoint.max_tokens_key, return_reasoning=endpoint.return_reasoning)
+    text = _sorted(body.decode("utf-8"))
+    url = endpoint.url
+    if secrets := [secret for secret in endpoint.secrets if not secret.placeholder]:
+        text, url = redact(text, secrets), redact(url, secrets)
+    return again(Question("", url, endpoint.model, text), number)
+
+
+def again(asked: Question, number: int) -> Question:
+    """Return the same question, asked once more in a run."""
+    return replace(asked, number=number, key=digest(f"{asked.url}\n{number}\n{asked.body}"))
+
+
+def _sorted(body: str) -> str:
+    """Sort the keys of parameters, but not inside of what the model reads, where order means something."""
+    said: dict[str, Any] = json.loads(body)
+    found = {name: value if name in _READ_IN_ORDER else _in_order(value) for name, value in sorted(said.items())}
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _in_order(inner) for name, inner in sorted(value.items())}
+    return [_in_order(inner) for inner in value] if isinstance(value, list) else value
+
+
+def written(completion: Completion) -> str:
+    """Return an answer as JSON text; what is empty is left out."""
+    said = {name: value for name, value in asdict(completion).items() if value not in (None, "", (), [])}
+    # A lone surrogate stays an escape: UTF-8 cannot carry it.
+    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    return text if _sound(text) else json.dumps(said, separators=(",", ":"))
+
+
+def restored(text: str) -> Completion:
+    """Return the answer that was written. Raises ValueError when the text is none, so that nothing else is ever taken for one."""
+    try:
+        said = json.loads(text)
+        known = {field.name for field in fields(Completion)}
+        found: dict[str, Any] = {name: value for name, value in said.items() if name in known}
+        found.setdefault("text", "")
+        if (usage := found.get("usage")) is not None:
+            found["usage"] = Usage(**usage)
+        found["tool_calls"] = tuple(ToolCall(**call) for call in found.get("tool_calls", ()))
+        found["warnings"] = tuple(found.get("warnings", ()))
+        completion = Completion(**found)
+    except (AttributeError, TypeError, RecursionError) as error:
+        raise ValueError("this is no answer of a model") from error
+    if not _typed(completion):
+        raise ValueError("this is no answer of a model")
+    return completion
+
+
+def _typed(found: Completion) -> bool:
+    """Whether each value is of its type, which nothing checks when it is read from JSON."""
+    texts: list[object] = [found.text, found.finish, found.reasoning, *found.warnings]
+    texts += [text for text in (found.finish_raw, found.model, found.refusal, found.id) if text is not None]
+    texts += [text for call in found.tool_calls for text in (call.id, call.name, call.arguments)]
+    counts = [] if found.usage is None else [count for count in astuple(found.usage) if count is not None]
+    return (
+        found.finish in get_args(FinishReason)
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(count, int) for count in counts)
+        and all(isinstance(call.extra, Mapping) for call in found.tool_calls)
+    )
+
+
+def _sound(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

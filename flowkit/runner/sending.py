@@ -1,0 +1,94 @@
+"""Send one question: take its answer from the record, or keep to the budget, note each request before it leaves, and note what came."""
+
+from __future__ import annotations
+
+import asyncio
+
+from flowkit.budget import Reservation, estimate
+from flowkit.chat import Attempt, ChatRequest, Completion
+from flowkit.config import Resolved
+from flowkit.errors import RunError
+from flowkit.retry import Policy
+from flowkit.runner.services import Entry
+from flowkit.runner.turn import Turn
+
+
+class Sending:
+    """One question of a turn on its way. `entry` is its place in the record, None where nothing is kept."""
+
+    def __init__(self, resolved: Resolved, request: ChatRequest, turn: Turn) -> None:
+        self.entry: Entry | None = None
+        self._resolved = resolved
+        self._request = request
+        self._turn = turn
+        self._reserved: Reservation | None = None
+
+    @property
+    def reused(self) -> bool:
+        """Whether the answer was paid before."""
+        return self.entry is not None and self.entry.reused is not None
+
+    async def answer(self, *, cache: bool | float | None, policy: Policy, attempt_timeout: float, deadline: float | None) -> Completion:
+        """Return the answer. Raises RunError, also when the turn was halted; what is under way when the run is cut is noted."""
+        turn, services = self._turn, self._turn.services
+        turn.go_on()
+        turn.waiting = asyncio.current_task()
+        try:
+            if services.ledger is not None:
+                self.entry = await services.ledger.open(self._resolved.endpoint, self._request, cache=cache)
+                if self.entry.reused is not None:
+                    turn.take(self.entry.reused)
+                    return self.entry.reused
+            completion = await services.client.complete(
+                self._resolved.endpoint,
+                self._request,
+                policy=policy,
+                attempt_timeout=attempt_timeout,
+                total_deadline=deadline,
+                on_delta=turn.delta if services.stream else None,
+                on_attempt=self._attempted,
+                on_send=self._leaving,
+            )
+            if self.entry is not None:
+                await self.entry.answered(completion)
+        except RunError as e:
+            self._settle(sent=turn.sent is not None)
+            if self.entry is not None:
+                self.entry.failed(e)
+            raise
+        except asyncio.CancelledError:
+            self._settle(sent=turn.sent is not None)
+            if self.entry is not None:
+                self.entry.cut(sent=turn.sent is not None)
+            turn.cut()
+            raise
+        finally:
+            turn.waiting = None
+        return completion
+
+    async def _leaving(self) -> None:
+        services = self._turn.services
+        if services.spending is not None:
+            wanted = estimate(self._resolved.endpoint.name, self._request, self._turn.tariff)
+            self._reserved = await services.spending.reserve(wanted)
+        if self.entry is not None:
+            await self.entry.sending()
+        self._turn.sending()
+
+    def _attempted(self, attempt: Attempt, delay: float | None) -> None:
+        attempt = self._turn.priced(attempt)
+        if self._reserved is not None and self._turn.services.spending is not None:
+            self._turn.services.spending.ended(self._reserved, attempt)
+            self._reserved = None
+        if self.entry is not None:
+            self.entry.attempted(attempt)
+        self._turn.attempted(attempt, delay)
+
+    def _settle(self, *, sent: bool) -> None:
+        spending = self._turn.services.spending
+        if self._reserved is not None and spending is not None:
+            if sent:
+                spending.lost(self._reserved)
+            else:
+                spending.release(self._reserved)
+            self._reserved = None
