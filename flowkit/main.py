@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 VERBS: Final = {
     "run": "Run a flow and print its outputs.",
     "check": "Find the mistakes in flow files; nothing is called.",
+    "plan": "Say which calls a run would make, and what they cost at most; nothing is called.",
     "render": "Show the exact messages that a step would send; nothing is called.",
     "graph": "Draw the steps of a flow.",
     "init": "Start a project with a flow that runs at once.",
