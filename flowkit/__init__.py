@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 from flowkit.version import VERSION
 
 if TYPE_CHECKING:
+    from flowkit.batch import RowError as RowError
+    from flowkit.batch import RowResult as RowResult
     from flowkit.errors import ConfigError as ConfigError
     from flowkit.errors import FlowError as FlowError
     from flowkit.errors import FlowkitError as FlowkitError
     from flowkit.errors import InputError as InputError
+    from flowkit.errors import LimitReached as LimitReached
     from flowkit.errors import ModelError as ModelError
     from flowkit.errors import OutputError as OutputError
     from flowkit.errors import Problem as Problem
     from flowkit.errors import RunError as RunError
+    from flowkit.errors import StoreError as StoreError
     from flowkit.flow import Flow as Flow
     from flowkit.flow import load as load
     from flowkit.results import Run as Run
@@ -31,14 +35,18 @@ _HOMES = {
     "FlowError": "errors",
     "FlowkitError": "errors",
     "InputError": "errors",
+    "LimitReached": "errors",
     "ModelError": "errors",
     "OutputError": "errors",
     "Problem": "errors",
+    "RowError": "batch",
+    "RowResult": "batch",
     "Run": "results",
     "RunError": "errors",
     "Runtime": "runtime",
     "Status": "results",
     "StepResult": "results",
+    "StoreError": "errors",
     "load": "flow",
 }
 
@@ -48,14 +56,18 @@ __all__ = [
     "FlowError",
     "FlowkitError",
     "InputError",
+    "LimitReached",
     "ModelError",
     "OutputError",
     "Problem",
+    "RowError",
+    "RowResult",
     "Run",
     "RunError",
     "Runtime",
     "Status",
     "StepResult",
+    "StoreError",
     "load",
 ]
 

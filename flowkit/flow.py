@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import fields
 from decimal import Decimal
 from functools import cached_property
@@ -13,14 +13,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from flowkit import batch as batching
 from flowkit import compiler
+from flowkit.batch import RowResult
 from flowkit.budget import Budget, Limits
 from flowkit.chat import Usage
 from flowkit.errors import ConfigError, FlowkitError, InputError, LimitReached, Problem, RunError, StoreError
 from flowkit.events import Emit, Event, RunFinished, RunStarted
 from flowkit.money import Cost
 from flowkit.plan import Plan
-from flowkit.provenance import Provenance, provenance
+from flowkit.provenance import Committed, Provenance, provenance
 from flowkit.record import RunRecord
 from flowkit.results import Run, Status, StepError
 from flowkit.runner import GRACE, Execution, Ledger, Services, Spending
@@ -61,6 +63,7 @@ class Flow:
         warnings: Sequence[Problem] = (),
         files: Sequence[Path] = (),
         options: Mapping[str, Any] = MappingProxyType({}),
+        committed: Committed | None = None,
     ) -> None:
         self.plan = plan
         self.name = plan.name
@@ -71,13 +74,15 @@ class Flow:
         self.files = tuple(files)
         #: What the command line changed, for the record.
         self.options = options
+        #: Where it comes from when it is one of a revision.
+        self.committed = committed
         self._runtime = runtime
         self._ready = False
 
     @cached_property
     def provenance(self) -> Provenance:
         """Where a run of this flow comes from, for the record."""
-        return provenance(self.plan, self.files, self._runtime.configured, self.options)
+        return provenance(self.plan, self.files, self._runtime.configured, self.options, self.committed)
 
     def __repr__(self) -> str:
         return f"<Flow {self.name!r} of {len(self.plan.steps)} steps>"
@@ -122,6 +127,39 @@ class Flow:
             with suppress(asyncio.CancelledError, FlowkitError):
                 await task
 
+    async def abatch(
+        self,
+        rows: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        *,
+        concurrency: int | None = None,
+        keep_going: bool = True,
+    ) -> AsyncIterator[RowResult]:
+        """Run the flow for each row of inputs in the running event loop; see `batch`."""
+        found = batching.abatch(self._start_row, self._runtime, rows, concurrency=concurrency, keep_going=keep_going)
+        async with aclosing(found) as results:
+            async for result in results:
+                yield result
+
+    def batch(
+        self,
+        rows: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        *,
+        concurrency: int | None = None,
+        keep_going: bool = True,
+    ) -> Iterator[RowResult]:
+        """Run the flow for each row of inputs, and yield a result for each in their order, while others are at work.
+
+        Rows are read only as far ahead as is needed, so any number of them takes the same memory. A row that fails has an `error`, and
+        the others go on, unless `keep_going` is False. `concurrency` rows are at work at a time, 64 unless given.
+
+        Raises:
+            RunError: what would fail every other row too: the key, the account, a limit, a server that is down.
+        """
+        return batching.batch(self._start_row, self._runtime, rows, concurrency=concurrency, keep_going=keep_going)
+
+    def _start_row(self, _number: int, inputs: Mapping[str, Any]) -> Started:
+        return self.start(inputs)
+
     def start(
         self,
         inputs: Mapping[str, Any],
@@ -132,6 +170,7 @@ class Flow:
         id: str | None = None,  # noqa: A002 - what it is called
         given: Mapping[str, Any] = MappingProxyType({}),
         ledger: Ledger | None = None,
+        tape: Callable[[Ledger | None], Ledger] | None = None,
         limits: Limits | None = None,
         within: Spending | None = None,
         batch: tuple[str, int] | None = None,
@@ -139,14 +178,15 @@ class Flow:
         """Check inputs and models, and return a run that only waits to be awaited. Raises as `run` does; nothing was called then.
 
         `id` of a run in the record lets that one go on. `given` holds outputs by the path of their step, valid ones, which are taken
-        as they are. A `ledger` stands in the place of the record. `limits` count above those of the flow, `within` is the budget of
+        as they are. A `ledger` stands in the place of the record, a `tape` around it. `limits` count above those of the flow, `within` is the budget of
         the batch, and `batch` says which row of it this is.
         """
         plan = self.plan
         valid = self.validate(inputs)
         if not self._ready:
-            self._runtime.require(plan)
-            self._ready = True
+            if ledger is None or not ledger.offline:
+                self._runtime.require(plan)
+                self._ready = True
         run = Run(id or uuid.uuid4().hex[:12], plan.name, simulated=self._runtime.simulated, inputs=valid)
         return Started(
             self,
@@ -157,6 +197,7 @@ class Flow:
             grace=grace,
             given=given,
             ledger=ledger,
+            tape=tape,
             limits=limits,
             within=within,
             batch=batch,
@@ -191,6 +232,7 @@ class Started:
         grace: float,
         given: Mapping[str, Any],
         ledger: Ledger | None,
+        tape: Callable[[Ledger | None], Ledger] | None,
         limits: Limits | None,
         within: Spending | None,
         batch: tuple[str, int] | None,
@@ -205,6 +247,7 @@ class Started:
         self._grace = grace
         self._given = given
         self._ledger = ledger
+        self._tape = tape
         self._limits = limits
         self._within = within
         self._batch = batch
@@ -219,11 +262,17 @@ class Started:
         if self._execution is not None:
             self._execution.stop(self._stopped)
 
+    def halt(self) -> None:
+        """Start nothing new; a run whose last calls are under way ends well."""
+        if self._execution is not None:
+            self._execution.halt()
+
     async def finish(self) -> Run:
         """Return the run when it has ended. Raises RunError, with the run, when a step failed, and StoreError without a record."""
         async with self._runtime as runtime:
             self._began = asyncio.get_running_loop().time()
             record = self._recorded(runtime)
+            kept: Ledger | None = self._ledger or record
             spending = self._spending()
             services = Services(
                 runtime.client_for(self._plan),
@@ -233,7 +282,7 @@ class Started:
                 self._stream,
                 self.run.simulated,
                 self._grace,
-                self._ledger or record,
+                kept if self._tape is None else self._tape(kept),
                 spending,
                 runtime.tariff,
                 self._given,

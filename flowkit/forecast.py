@@ -183,6 +183,8 @@ def _steps(plan: Plan) -> dict[str, StepForecast]:
 class _Ledger:
     """Knows what was answered before, and counts what was not."""
 
+    offline = True
+
     def __init__(self, forecaster: Forecaster, lookup: Lookup | None) -> None:
         self._forecaster = forecaster
         self._lookup = lookup
@@ -191,7 +193,7 @@ class _Ledger:
         """Return an answer of the record. Raises Unknown when there is none."""
         found = self._known(endpoint, request, cache)
         if found is not None:
-            return _Taken(found)
+            return Taken(found)
         if request.sample is not None:
             # The first one that is missing ends the others, so that they are looked for here.
             for other in range(request.sample + 1, request.samples):
@@ -221,26 +223,28 @@ class _Ledger:
             step.cost += wanted.tariff.bound(wanted.input_tokens, bound)
 
 
-class _Taken:
-    """An answer that is in the record; nothing is noted."""
+class Taken:
+    """An answer that is known, or None where a simulator gives it; nothing is noted."""
 
-    def __init__(self, reused: Completion) -> None:
+    replayed = False
+
+    def __init__(self, reused: Completion | None) -> None:
         self.reused = reused
 
     async def sending(self) -> None:
-        """Never: nothing is sent."""
+        """Nothing is noted."""
 
     def attempted(self, attempt: Attempt) -> None:
-        """Never: nothing is sent."""
+        """Nothing is noted."""
 
     async def answered(self, completion: Completion) -> None:
-        """Never: nothing is sent."""
+        """Nothing is noted."""
 
     def failed(self, error: RunError) -> None:
-        """Never: nothing is sent."""
+        """Nothing is noted."""
 
     def cut(self, *, sent: bool) -> None:
-        """Never: nothing is sent."""
+        """Nothing is noted."""
 
     def rejected(self) -> None:
         """Nothing is noted."""

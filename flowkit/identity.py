@@ -7,10 +7,13 @@ was asked before in its run, so that samples and rounds stay calls of their own.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from hashlib import blake2b
 from typing import Any, get_args
+
+import orjson
 
 from flowkit.chat import STRUCTURED, ChatRequest, Completion, FinishReason, ToolCall, Usage
 from flowkit.endpoints import Endpoint, redact
@@ -20,6 +23,9 @@ from flowkit.wire.request import encode
 _DIGEST = 20
 #: Keys of a request whose values the model reads as they stand.
 _READ_IN_ORDER = frozenset({"messages", "response_format", "tools"})
+_LONG = re.compile(rb"[0-9]{19}")
+_COMPLETION = tuple(field.name for field in fields(Completion))
+_USAGE = tuple(field.name for field in fields(Usage))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ def question(endpoint: Endpoint, request: ChatRequest, number: int = 0) -> Quest
         form = STRUCTURED[0] if endpoint.structured == "auto" else endpoint.structured
     asked = replace(request, stream=False, structured=form)
     body = encode(asked, max_tokens_key=endpoint.max_tokens_key, return_reasoning=endpoint.return_reasoning)
-    text = _sorted(body.decode("utf-8"))
+    text = _sorted(body)
     url = endpoint.url
     if secrets := [secret for secret in endpoint.secrets if not secret.placeholder]:
         text, url = redact(text, secrets), redact(url, secrets)
@@ -63,11 +69,13 @@ def again(asked: Question, number: int) -> Question:
     return replace(asked, number=number, key=digest(f"{asked.url}\n{number}\n{asked.body}"))
 
 
-def _sorted(body: str) -> str:
+def _sorted(body: bytes) -> str:
     """Sort the keys of parameters, but not inside of what the model reads, where order means something."""
-    said: dict[str, Any] = json.loads(body)
+    # orjson takes an integer beyond 64 bits for a float; that is rare, and slow is right then.
+    long = _LONG.search(body) is not None
+    said: dict[str, Any] = json.loads(body) if long else orjson.loads(body)
     found = {name: value if name in _READ_IN_ORDER else _in_order(value) for name, value in sorted(said.items())}
-    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":")) if long else orjson.dumps(found).decode()
 
 
 def _in_order(value: Any) -> Any:
@@ -78,18 +86,23 @@ def _in_order(value: Any) -> Any:
 
 def written(completion: Completion) -> str:
     """Return an answer as JSON text; what is empty is left out."""
-    said = {name: value for name, value in asdict(completion).items() if value not in (None, "", (), [])}
-    # A lone surrogate stays an escape: UTF-8 cannot carry it.
-    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
-    return text if _sound(text) else json.dumps(said, separators=(",", ":"))
+    said: dict[str, Any] = {name: value for name in _COMPLETION if (value := getattr(completion, name)) not in (None, "", ())}
+    if completion.usage is not None:
+        said["usage"] = {name: value for name in _USAGE if (value := getattr(completion.usage, name)) is not None}
+    if completion.tool_calls:
+        said["tool_calls"] = [asdict(call) for call in completion.tool_calls]
+    try:
+        return orjson.dumps(said).decode()
+    except TypeError:
+        # A lone surrogate stays an escape, since UTF-8 cannot carry it; and integers may be of any size.
+        return json.dumps(said, separators=(",", ":"))
 
 
 def restored(text: str) -> Completion:
     """Return the answer that was written. Raises ValueError when the text is none, so that nothing else is ever taken for one."""
     try:
         said = json.loads(text)
-        known = {field.name for field in fields(Completion)}
-        found: dict[str, Any] = {name: value for name, value in said.items() if name in known}
+        found: dict[str, Any] = {name: value for name, value in said.items() if name in _COMPLETION}
         found.setdefault("text", "")
         if (usage := found.get("usage")) is not None:
             found["usage"] = Usage(**usage)
@@ -115,11 +128,3 @@ def _typed(found: Completion) -> bool:
         and all(isinstance(count, int) for count in counts)
         and all(isinstance(call.extra, Mapping) for call in found.tool_calls)
     )
-
-
-def _sound(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flowkit import project
-from flowkit.git import GitFailed, Repository
+from flowkit.git import GitFailed, Repository, Revision
 from flowkit.meaning import Resolve, fingerprint, meaning, reader
 from flowkit.plan import Plan
 from flowkit.project import PathRefused
@@ -29,26 +29,40 @@ class Provenance:
     options: str = "{}"
 
 
-def provenance(plan: Plan, files: Sequence[Path], resolve: Resolve, options: Mapping[str, Any]) -> Provenance:
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Where a flow comes from that was laid out elsewhere: its path in the working tree, and the commit."""
+
+    path: Path
+    commit: str
+
+
+def provenance(
+    plan: Plan, files: Sequence[Path], resolve: Resolve, options: Mapping[str, Any], committed: Committed | None = None
+) -> Provenance:
     """Return where runs of a plan come from, as far as it can be known: files may be gone, and there may be no repository."""
     root = project.find(plan.path).root
     try:
         print_ = fingerprint(meaning(plan, resolve, reader(root)))
     except ReadRefused:
         print_ = ""
-    try:
-        repository = Repository.find(plan.path)
-        state = None if repository is None else repository.revision([plan.path, *files])
-    except GitFailed:
-        state = None
+    state = Revision(committed.commit, dirty=False) if committed is not None else _state([plan.path, *files])
     return Provenance(
-        str(plan.path),
+        str(plan.path if committed is None else committed.path.resolve()),
         print_,
         _source(root, [plan.path, *files]),
         None if state is None else state.commit,
         None if state is None else state.dirty,
         json.dumps(dict(options), ensure_ascii=False, sort_keys=True),
     )
+
+
+def _state(files: Sequence[Path]) -> Revision | None:
+    try:
+        repository = Repository.find(files[0])
+        return None if repository is None else repository.revision(files)
+    except GitFailed:
+        return None
 
 
 def _source(root: Path, files: Sequence[Path]) -> str:

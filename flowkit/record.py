@@ -25,6 +25,9 @@ from flowkit.store import AttemptRow, Body, CallRow, ItemRow, NoteRow, RunRow, S
 class RunRecord:
     """One run as it is kept. It is a ledger to the runner, and a reader of events."""
 
+    #: Servers are asked.
+    offline = False
+
     def __init__(
         self, recorder: Recorder, run: Run, provenance: Provenance, *, batch: str | None = None, row: int | None = None, named: bool = False
     ) -> None:
@@ -224,6 +227,9 @@ class RunRecord:
 
 class Entry:
     """One call in the record."""
+
+    #: What is used again was paid in another run, and counts there.
+    replayed = False
 
     def __init__(
         self,

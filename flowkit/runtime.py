@@ -7,7 +7,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -91,8 +90,7 @@ class Runtime:
             if client is not None:
                 await client.__aexit__(kind, error, trace)
             if not self._users:
-                with suppress(StoreError):  # each run said itself what of it could not be written
-                    self.close()
+                self.close()
 
     def close(self) -> None:
         """Close the records. A runtime that is used as `async with` does so itself."""

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -73,7 +72,7 @@ def _rows(opening: Opening, flow: Flow, data: Dataset, mapped: tuple[str, ...], 
 
 async def _forecast(opening: Opening, flow: Flow, rows: Iterable[Mapping[str, Any]], *, fresh: bool) -> Forecast:
     runtime = opening.runtime(None, Keeping(record=False))
-    answers = open_existing(home(project.find(Path(opening.flow)), os.environ), version=__version__, warn=screen.say)
+    answers = open_existing(home(project.find(opening.located.today), os.environ), version=__version__, warn=screen.say)
     try:
         async with runtime:
             forecaster = Forecaster(flow, runtime, answers, reuse="off" if fresh else "on", clock=time.time)

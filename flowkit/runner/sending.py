@@ -26,7 +26,15 @@ class Sending:
     @property
     def reused(self) -> bool:
         """Whether the answer was paid before."""
-        return self.entry is not None and self.entry.reused is not None
+        return self.entry is not None and self.entry.reused is not None and not self.entry.replayed
+
+    def _take(self, known: Completion, *, replayed: bool) -> Completion:
+        """Use an answer that is there already."""
+        turn = self._turn
+        turn.take(known, counted=replayed)
+        if replayed:
+            turn.attempted(turn.priced(Attempt(1, self._resolved.endpoint.name, "ok", 0.0, usage=known.usage)), None)
+        return known
 
     async def answer(self, *, cache: bool | float | None, policy: Policy, attempt_timeout: float, deadline: float | None) -> Completion:
         """Return the answer. Raises RunError, also when the turn was halted; what is under way when the run is cut is noted."""
@@ -37,8 +45,7 @@ class Sending:
             if services.ledger is not None:
                 self.entry = await services.ledger.open(self._resolved.endpoint, self._request, cache=cache)
                 if self.entry.reused is not None:
-                    turn.take(self.entry.reused)
-                    return self.entry.reused
+                    return self._take(self.entry.reused, replayed=self.entry.replayed)
             completion = await services.client.complete(
                 self._resolved.endpoint,
                 self._request,

@@ -33,6 +33,10 @@ class Entry(Protocol):
     def reused(self) -> Completion | None:
         """An answer that was paid before; then nothing is sent."""
 
+    @property
+    def replayed(self) -> bool:
+        """Whether such an answer counts as if it had been asked for now: tests replay what was recorded."""
+
     async def sending(self) -> None:
         """Note that a request is about to leave; it leaves when this returns. Raises RunError, and then it does not."""
 
@@ -54,6 +58,10 @@ class Entry(Protocol):
 
 class Ledger(Protocol):
     """Keeps calls, and knows those that were answered before."""
+
+    @property
+    def offline(self) -> bool:
+        """Whether it answers everything itself, so that no key is needed."""
 
     async def open(self, endpoint: Endpoint, request: ChatRequest, *, cache: bool | float | None) -> Entry:
         """Return the entry of a call. `cache` is what the flow says of the step. Raises RunError."""

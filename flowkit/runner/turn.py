@@ -103,9 +103,10 @@ class Turn:
         self.go_on()
         self.sent = self.services.clock()
 
-    def take(self, known: Completion) -> None:
-        """Note an answer that was paid before, and show it as if it came."""
-        self.reused += 1
+    def take(self, known: Completion, *, counted: bool = False) -> None:
+        """Note an answer that was paid before, unless it is `counted` as a new one, and show it as if it came."""
+        if not counted:
+            self.reused += 1
         self.fresh = True
         if self.services.stream and known.text:
             self.delta(known.text)

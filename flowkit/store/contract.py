@@ -53,7 +53,7 @@ class Store(Answers, Protocol):
         """Write a run that goes on here, unless a process that lives has it; whether it did. Durable when it returns. Raises StoreError."""
 
     def claim_batch(self, batch: BatchRow) -> bool:
-        """Write a batch that goes on here, unless a process that lives has it; whether it did. Durable when it returns. Raises StoreError."""
+        """Write a batch that goes on here, unless a process that lives has it; whether it did. Durable then. Raises StoreError."""
 
     # -- calls -----------------------------------------------------------------------------------------------
 

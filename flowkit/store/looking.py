@@ -122,11 +122,11 @@ def _said(path: Path) -> Iterator[None]:
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise StoreError(_damaged(path, error)) from error
         raise StoreError(f"the record {path} cannot be read: {error}") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of a schema that is damaged, not even the message is a text
         raise StoreError(_damaged(path, error)) from error
     except OSError as error:
         raise StoreError(f"the record {path} cannot be read: {error.strerror or error}") from error
 
 
-def _damaged(path: Path, error: sqlite3.Error) -> str:
+def _damaged(path: Path, error: Exception) -> str:
     return f"the record {path} is damaged: {error}; the next run moves it aside and begins a new one, or set FLOWKIT_HOME to a copy of it"

@@ -1,4 +1,4 @@
-"""What is kept, one noun a table: plain frozen values. Knows no database.
+"""What is kept, one noun a table: plain frozen values, those of the key first. Knows no database.
 
 Times are seconds since 1970 by the clock of the machine, for people; nothing is decided by them. Durations are seconds of a clock
 that never jumps. A cost is a decimal number of US dollars as text; None where no price is known. Texts in `json` hold JSON.

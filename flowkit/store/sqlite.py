@@ -148,7 +148,7 @@ class SqliteStore(Reading):
         """Write a batch that goes on here, unless a process that lives has it."""
         return self._claim(BatchRow, batch)
 
-    def _claim(self, kind: type[RunRow] | type[BatchRow], row: RunRow | BatchRow) -> bool:
+    def _claim(self, kind: type[RunRow | BatchRow], row: RunRow | BatchRow) -> bool:
         self.flush()
 
         def work(connection: sqlite3.Connection) -> bool:
@@ -310,7 +310,7 @@ class SqliteStore(Reading):
                 break
         for part in parts:
             with suppress(FileNotFoundError):
-                os.rename(f"{self._path}{part}", f"{target}{part}")
+                Path(f"{self._path}{part}").rename(f"{target}{part}")
         return target
 
 
@@ -369,8 +369,8 @@ def _said(path: Path) -> Iterator[None]:
         if not hasattr(error, "sqlite_errorcode"):  # Python's own: a text that is not UTF-8
             raise Damaged(f"the record {path} is damaged: {printable.line(str(error))}") from error
         raise StoreError(_why(path, error)) from error
-    except sqlite3.DatabaseError as error:
-        raise Damaged(f"the record {path} is damaged: {error}") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of a schema that is damaged, not even the message is a text
+        raise Damaged(f"the record {path} is damaged: {printable.line(str(error))}") from error
     except OSError as error:
         raise StoreError(f"the record {path} cannot be used: {error.strerror or error}; without it: --no-record") from error
 

@@ -32,7 +32,8 @@ _PUT = {
     + (
         " ON CONFLICT (hash) DO NOTHING"
         if row.TABLE == "bodies"
-        else f" ON CONFLICT ({', '.join(row.KEY)}) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in (*names, 'crc') if n not in row.KEY)}"
+        else f" ON CONFLICT ({', '.join(row.KEY)}) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in (*names, "crc") if name not in row.KEY)
     )
     for row, names in COLUMNS.items()
 }
@@ -60,14 +61,17 @@ def values_of(row: Row) -> Values:
 
 
 def write(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Write rows in order, within the transaction that is open."""
+    """Write rows within the transaction that is open. Of rows with one key, the last one counts."""
+    tables: dict[type[Row], dict[Values, Values]] = {}
     for row in rows:
         values = values_of(row)
+        tables.setdefault(type(row), {})[values[: len(row.KEY)]] = values
+    for kind, found in tables.items():
         try:
-            connection.execute(_PUT[type(row)], values)
+            connection.executemany(_PUT[kind], found.values())
         except (UnicodeEncodeError, OverflowError):  # a server may say such things
-            bent = tuple(map(_bent, values[:-1]))
-            connection.execute(_PUT[type(row)], (*bent, checksum(bent)))
+            bent = [tuple(map(_bent, values[:-1])) for values in found.values()]
+            connection.executemany(_PUT[kind], [(*values, checksum(values)) for values in bent])
 
 
 def _bent(value: Any) -> Any:

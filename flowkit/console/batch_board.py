@@ -1,0 +1,143 @@
+"""What a batch looks like while it goes on and when it is over, in words and as data. Knows no clock and no screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flowkit import printable
+from flowkit.batch import RowError, Tally
+from flowkit.chat import Usage
+from flowkit.console import outputs
+
+SCHEMA = 1
+
+
+@dataclass(slots=True)
+class Board:
+    """A batch as it stands. `kept` rows were written by an earlier process, `total` is None where nobody knows it."""
+
+    flow: str
+    tally: Tally
+    total: int | None = None
+    kept: int = 0
+    simulated: bool = False
+    #: Seconds that earlier processes took.
+    before: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Rows whose lines are written."""
+        return self.tally.rows
+
+    @property
+    def failed(self) -> int:
+        """Rows that failed."""
+        return sum(self.tally.failed.values())
+
+    def rate(self, now: float) -> float | None:
+        """Return rows a second since this process began; None before the first."""
+        done = self.rows - self.kept
+        return done / now if done > 0 and now > 0 else None
+
+    def line(self, now: float) -> str:
+        """Return how far it is after `now` seconds."""
+        parts = [self._of()]
+        if self.failed:
+            parts.append(f"{self.failed:,} failed")
+        rate = self.rate(now)
+        if rate is not None:
+            parts.append(f"{_rate(rate)} rows/s")
+        usage = self.tally.usage
+        if usage.input_tokens is not None or usage.output_tokens is not None:
+            parts.append(f"{printable.count(usage.input_tokens or 0)} tokens in, {printable.count(usage.output_tokens or 0)} out")
+        if usage.calls and not self.simulated:
+            parts.append(str(self.tally.cost))
+        if rate is not None and self.total is not None and self.rows < self.total:
+            parts.append(f"{printable.seconds((self.total - self.rows) / rate)} left")
+        return " · ".join(parts)
+
+    def _of(self) -> str:
+        if not self.total:
+            return f"{self.rows:,} rows"
+        return f"{self.rows:,} of {self.total:,} rows ({self.rows * 100 // self.total} %)"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a batch ended: `finished`, `failed` (--fail-fast), `stopped` by an error that all rows would meet, or `interrupted`."""
+
+    status: str
+    seconds: float
+    data: str
+    out: Path | None
+    error: RowError | None = None
+
+
+def summary(board: Board, ending: Ending) -> str:
+    """Return the summary for people."""
+    tally = board.tally
+    simulated = " (simulated)" if board.simulated else ""
+    rate = board.rate(ending.seconds)
+    speed = f", {_rate(rate)} rows/s" if rate is not None else ""
+    of = f" of {board.total:,}" if board.total is not None and board.total != board.rows else ""
+    rows = "row" if board.rows == 1 and not of else "rows"
+    lines = [f"{board.flow}{simulated}: {ending.status}, {board.rows:,}{of} {rows} in {printable.seconds(ending.seconds)}{speed}"]
+    lines.append(f"  succeeded  {tally.succeeded:,}")
+    if tally.failed:
+        kinds = ", ".join(f"{kind} {number:,}" for kind, number in _sorted(tally.failed).items())
+        lines.append(f"  failed     {board.failed:,}: {kinds}")
+    if board.kept:
+        lines.append(f"  kept       {board.kept:,} of these were there before")
+    if board.total is not None and board.total > board.rows:
+        lines.append(f"  left       {board.total - board.rows:,}")
+    lines.append(f"  spent      {_spent(tally.usage)}")
+    if tally.reused:
+        lines.append(f"  reused     {printable.plural(tally.reused, 'answer')} from the record")
+    if tally.usage.calls and not board.simulated:
+        lines.append(f"  cost       {tally.cost}")
+    return "\n".join(lines)
+
+
+def document(board: Board, ending: Ending) -> dict[str, Any]:
+    """Return the summary as data. `rows` are all in the file, `seconds` and what was spent include what earlier processes took."""
+    tally, rate = board.tally, board.rate(ending.seconds)
+    total = tally.cost.total
+    error = ending.error
+    return {
+        "schema": SCHEMA,
+        "flow": board.flow,
+        "data": ending.data,
+        "out": None if ending.out is None else str(ending.out),
+        "status": ending.status,
+        "simulated": board.simulated,
+        "rows": board.rows,
+        "succeeded": tally.succeeded,
+        "failed": _sorted(tally.failed),
+        "kept": board.kept,
+        "left": None if board.total is None else max(board.total - board.rows, 0),
+        "usage": outputs.usage(tally.usage),
+        "reused": tally.reused,
+        "cost": None if total is None or board.simulated else float(total),
+        "unpriced_calls": tally.cost.unknown,
+        "seconds": outputs.seconds(board.before + ending.seconds),
+        "rows_per_second": None if rate is None else round(rate, 3),
+        "error": None if error is None else {"kind": error.kind, "message": error.message, "step": error.step, "place": error.place},
+    }
+
+
+def _sorted(failed: dict[str, int]) -> dict[str, int]:
+    """Return kinds of failure, the most frequent first."""
+    return dict(sorted(failed.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _spent(usage: Usage) -> str:
+    said = f"{usage.calls:,} call{'' if usage.calls == 1 else 's'}"
+    if usage.input_tokens is None and usage.output_tokens is None:
+        return said
+    return f"{said}, {usage.input_tokens or 0:,} tokens in, {usage.output_tokens or 0:,} out"
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"
