@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
 #: What each verb does. Its module is imported when the verb is used, so that `flowkit --help` pays for none of them.
 VERBS: Final = {
     "run": "Run a flow and print its outputs.",
+    "batch": "Run a flow over the rows of a file.",
     "check": "Find the mistakes in flow files; nothing is called.",
     "plan": "Say which calls a run would make, and what they cost at most; nothing is called.",
     "render": "Show the exact messages that a step would send; nothing is called.",
     "graph": "Draw the steps of a flow.",
+    "fmt": "Lay out flow files in one way; what they say stays.",
+    "import": "Turn prompts of other tools into flows.",
     "init": "Start a project with a flow that runs at once.",
     "doctor": "Show versions, configuration, keys and servers.",
     "models": "Show where models lead, and whether their servers answer.",
@@ -58,7 +62,9 @@ class Flowkit(click.Group):
         """Return the command behind a verb."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"flowkit.commands.{cmd_name}").command
+        # `import` is a word of Python's own, so that no module can be called that.
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = import_module(f"flowkit.commands.{module}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
