@@ -8,7 +8,6 @@ Knows the form of a file, neither a run nor a server. Neither headers nor keys e
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -115,12 +114,31 @@ def _texts(step: str, calls: list[Call]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     text = ""
     for call in calls:
-        one = yaml.dump([_plain(call)], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9)
+        one = _dumped(call)
         if text and len(text) + len(one) > LARGEST:
             found.append((f"{step}.{len(found) + 1}.yaml" if found else f"{step}.yaml", _HEAD + text))
             text = ""
         text += one
     return [*found, (f"{step}.{len(found) + 1}.yaml" if found else f"{step}.yaml", _HEAD + text)]
+
+
+def _dumped(call: Call) -> str:
+    """Return a call as YAML; parts that YAML would not give back as they are stand there as JSON in one text."""
+    said = _plain(call)
+    text = _yaml(said)
+    if _data(text) != [said]:
+        text = _yaml({name: json.dumps(value) if isinstance(value, dict) else value for name, value in said.items()})
+    return text
+
+
+def _yaml(said: Mapping[str, Any]) -> str:
+    return yaml.dump([said], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9)
+
+
+def _data(text: str) -> Any:
+    problems = Problems()
+    document = source.parse(text.encode("utf-8", "surrogatepass"), path=Path(), shown="", problems=problems)
+    return None if problems.fatal or document.root is None else source.plain(document.root)
 
 
 def _plain(call: Call) -> dict[str, Any]:
@@ -147,7 +165,7 @@ def _put(path: Path, text: str) -> None:
         return
     beside = path.with_name(f".{path.name}.new")
     beside.write_bytes(data)
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -179,8 +197,19 @@ def _read(path: Path) -> list[Call]:
     return [_call(entry, f"{path}, call {number}") for number, entry in enumerate(entries, start=1)]
 
 
+def _read_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
 def _call(entry: Any, place: str) -> Call:
     wrong = None
+    if isinstance(entry, Mapping):
+        entry = {name: _read_json(value) if name in {"request", "reply", "error"} else value for name, value in entry.items()}
     if not isinstance(entry, Mapping):
         wrong = "is no mapping"
     elif not isinstance(entry.get("step"), str):
