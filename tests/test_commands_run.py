@@ -143,7 +143,7 @@ def test_progress_goes_to_stderr_and_says_simulated(hello, replies):
 
 def test_json_is_one_object_with_everything(hello, replies):
     document = json.loads(call("run", hello, "-i", "name=Ada", "--simulate", replies, "--json").stdout)
-    assert list(document) == ["schema", "run", "flow", "status", "simulated", "outputs", "steps", "usage", "cost", "error"]
+    assert list(document) == ["schema", "run", "flow", "status", "simulated", "outputs", "steps", "usage", "cost", "reused", "error"]
     assert (document["status"], document["simulated"], document["error"]) == ("succeeded", True, None)
     assert document["steps"]["rate"]["output"] == {"score": 7}
 
@@ -156,7 +156,7 @@ def test_json_is_printed_of_a_run_that_fails_too(hello, replies, tmp_path):
     assert (document["status"], document["error"]["kind"], document["error"]["step"]) == ("failed", "invalid_output", "rate")
     assert document["steps"]["greet"]["status"] == "succeeded"
     assert "error (simulated): step 'rate': " in done.stderr
-    assert done.stderr.endswith("   1 of 2 steps finished\n")
+    assert "   1 of 2 steps finished\n   hint: `flowkit resume " in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -296,6 +296,43 @@ def test_an_env_file_adds_what_is_not_set(tmp_path):
     filled = child(*line, "--env-file", ".env", cwd=tmp_path)
     assert "127.0.0.1:9" in filled.communicate(timeout=30)[1]
     assert (bare.returncode, filled.returncode) == (2, 3)
+
+
+# -- --variant ---------------------------------------------------------------------------------------------
+
+VARIED = ONE.replace('{prompt: "Say', '{variants: {short: {prompt: Hi}, long: {params: {temperature: 0}}}, prompt: "Say')
+
+
+def rendered(*args):
+    return json.loads(call("render", *args, "-i", "word=x", "--json").stdout)
+
+
+def test_a_variant_is_what_is_sent(tmp_path):
+    path = str(write(tmp_path, varied=VARIED))
+    assert [m["content"] for m in rendered(path, "say")["messages"]] == ["Say x"]
+    assert [m["content"] for m in rendered(path, "say", "--variant", "say=short")["messages"]] == ["Hi"]
+    assert rendered(path, "say", "--variant", "say=long")["temperature"] == 0
+    outer = tmp_path / "outer.flow.yaml"
+    outer.write_text("flowkit: 1\ninputs: {word: string}\nsteps: {part: {uses: varied.flow.yaml, with: {word: inputs.word}}}\n")
+    assert [m["content"] for m in rendered(str(outer), "part/say", "--variant", "part/say=short")["messages"]] == ["Hi"]
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("say=shrt", "variant say=shrt: step 'say' has no variant 'shrt'; did you mean 'short'?"),
+        ("sya=short", "variant sya=short: flow 'one' has no step 'sya'; did you mean 'say'?"),
+        ("say", "--variant say: write it as STEP=NAME, such as reply=short"),
+        ("=short", "--variant =short: write it as STEP=NAME"),
+        ("say=", "--variant say=: write it as STEP=NAME"),
+    ],
+)
+@pytest.mark.parametrize("line", [["run", "--simulate"], ["render"]])
+def test_a_variant_that_is_not_there_is_refused(tmp_path, line, said, wanted):
+    path = str(write(tmp_path, varied=VARIED))
+    done = call(*line, path, *(["say"] if line == ["render"] else []), "-i", "word=x", "--variant", said)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {wanted}")
 
 
 # -- --set -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from decimal import Decimal
 
 import pytest
 
@@ -22,6 +23,7 @@ from flowkit.events import (
     StepStarted,
     ToolFinished,
 )
+from flowkit.money import Cost
 from flowkit.results import Run, Status, StepError
 
 USAGE = {"input_tokens": 3, "output_tokens": 1, "calls": 1}
@@ -76,11 +78,36 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
     ),
     (AnswerRepaired("a", "re-ask", 0.5), {"event": "answer_repaired", "at": 0.5, "step": "a", "item": None, "how": "re-ask"}),
     (
-        ItemFinished("a", 1, Status.FAILED, 0.5, 0.25, Usage(3, 1, calls=1), StepError("timeout", "late")),
-        {"event": "item_finished", "at": 0.5, "step": "a", "item": 1, "status": "failed", "seconds": 0.25, "usage": USAGE, "error": ERROR},
+        ItemFinished("a", 1, Status.FAILED, 0.5, 0.25, Usage(3, 1, calls=1), StepError("timeout", "late"), 1, Cost(unknown=1)),
+        {
+            "event": "item_finished",
+            "at": 0.5,
+            "step": "a",
+            "item": 1,
+            "status": "failed",
+            "seconds": 0.25,
+            "usage": USAGE,
+            "cost": None,
+            "reused": 1,
+            "error": ERROR,
+        },
     ),
     (
-        StepFinished("a", Status.SUCCEEDED, 0.5, 0.25, {"x": 1}, "p/m", Usage(3, 1, calls=1), None, 1, cached=True, first_token=0.125),
+        StepFinished(
+            "a",
+            Status.SUCCEEDED,
+            0.5,
+            0.25,
+            {"x": 1},
+            "p/m",
+            Usage(3, 1, calls=1),
+            None,
+            1,
+            True,
+            0.125,
+            reused=2,
+            cost=Cost(Decimal("0.5")),
+        ),
         {
             "event": "step_finished",
             "at": 0.5,
@@ -88,6 +115,8 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
             "status": "succeeded",
             "seconds": 0.25,
             "usage": USAGE,
+            "cost": 0.5,
+            "reused": 2,
             "error": None,
             "output": {"x": 1},
             "model": "p/m",
@@ -108,6 +137,8 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
             "seconds": 1.0,
             "outputs": {"x": 1},
             "usage": USAGE,
+            "cost": 0,
+            "reused": 0,
             "error": None,
         },
     ),

@@ -23,6 +23,7 @@ from flowkit.events import (
     StepStarted,
     ToolFinished,
 )
+from flowkit.money import Cost
 from flowkit.results import Run, Status, StepError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def test_every_state_has_its_sign() -> None:
         "✗ audit    1.0s                    timeout: no answer in 30s",
         "- note                             skipped",
         "· reply",
-        "  2.5s · 1 call · 412 tokens in, 96 out",
+        "  2.5s · 1 call · 508 tokens",
     ]
 
 
@@ -99,7 +100,7 @@ def test_items_and_retries_of_a_loop() -> None:
     ]
     assert _show(*events, at=1.0)[1] == "⠇ draft  1.0s  2/5  1.6k in  120 out  1 waiting to retry (rate_limit), 1 failed"
     assert "waiting" not in _show(*events, at=3.0)[1]
-    assert _show(*events, at=1.0)[-1] == "  1.0s · 2 calls · 1.6k tokens in, 120 out"
+    assert _show(*events, at=1.0)[-1] == "  1.0s · 2 calls · 1,720 tokens · $0.00"
 
 
 @pytest.mark.parametrize(("at", "said"), [(1.0, "attempt 2 in 1.5s (server)"), (3.0, "attempt 2")])
@@ -119,6 +120,18 @@ def test_notes_of_a_finished_step() -> None:
     assert _show(*started, used, used, _done("a", attempts=3))[1].endswith("  2 tool calls")
     assert _show(*started, used)[1].endswith("  1 tool call")
     assert _show(*started, StepDelta("a", "x" * 1500, 0.5))[1].endswith("  1.5k characters")
+
+
+def test_what_was_in_the_record_is_told() -> None:
+    """Items that cost nothing are counted while others are asked, and at the end."""
+    started: list[Event] = [_start("a"), StepStarted("a", "chat", 0.0, items=5)]
+    reused = [ItemFinished("a", number, Status.SUCCEEDED, 0.5, reused=1) for number in range(3)]
+    assert _show(*started, *reused, at=0.5)[1].endswith("3/5  3 cached")
+    assert _show(*started, *reused, at=0.5)[-1].endswith("0 calls · 3 from the record · $0.00")
+    paid = StepFinished("a", Status.SUCCEEDED, 1.0, 1.0, usage=Usage(9, 9, calls=2), attempts=2, reused=3, cost=Cost(unknown=2))
+    lines = _show(*started, *reused, paid)
+    assert lines[1].endswith("3 of 5 cached")
+    assert lines[-1].endswith("2 calls · 3 from the record · 18 tokens · cost unknown")
 
 
 def test_steps_of_a_sub_flow_stand_below_their_step() -> None:
@@ -150,8 +163,8 @@ def test_a_sub_flow_run_per_item_is_one_row_a_step() -> None:
 def test_spent_tokens_are_counted_once() -> None:
     """What inner steps spent counts until their step tells its own sum, and never twice."""
     inner: list[Event] = [_start("each"), StepStarted("each", "flow", 0.0), StepStarted("each/ask", "chat", 0.0), _done("each/ask")]
-    assert _show(*inner, at=1.0)[-1].endswith("1 call · 412 tokens in, 96 out")
-    assert _show(*inner, _done("each"), at=1.0)[-1].endswith("1 call · 412 tokens in, 96 out")
+    assert _show(*inner, at=1.0)[-1].endswith("1 call · 508 tokens · $0.00")
+    assert _show(*inner, _done("each"), at=1.0)[-1].endswith("1 call · 508 tokens · $0.00")
 
 
 def _many(number: int) -> list[Event]:
@@ -199,7 +212,7 @@ def test_the_last_picture_tells_how_it_ended() -> None:
     assert lines[1:] == [
         "✗ a  6.0s  server: boom",
         "✗ b  6.6s  cancelled: the run ended first",
-        "  failed at 'a' · 6.6s · 3 calls · 1.0k tokens in, 100 out",
+        "  failed at 'a' · 6.6s · 3 calls · 1,100 tokens · $0.00",
     ]
 
 
@@ -209,7 +222,7 @@ def test_a_console_of_ascii_gets_ascii() -> None:
     view = LiveView(Console(file=file, width=60, height=20, force_terminal=True), Clock())
     for event in (_start("a", "b"), StepStarted("a", "chat", 0.0), _done("a")):
         view(event)
-    assert view.picture().plain.splitlines() == ["triage", "+ a  1.0s   412 in   96 out", ". b", "  0.0s | 1 call | 412 tokens in, 96 out"]
+    assert view.picture().plain.splitlines() == ["triage", "+ a  1.0s   412 in   96 out", ". b", "  0.0s | 1 call | 508 tokens | $0.00"]
 
 
 def test_it_runs_on_a_terminal_and_leaves_its_last_picture() -> None:

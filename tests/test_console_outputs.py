@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from flowkit.chat import Attempt, Usage
 from flowkit.console import outputs
+from flowkit.money import Cost
 from flowkit.results import Run, Status, StepError, StepResult, ToolUse
 
 
@@ -23,11 +25,14 @@ def _run() -> Run:
         simulated=True,
         outputs={"reply": None},
         steps={
-            "extract": StepResult("extract", Status.SUCCEEDED, {"n": 1}, None, "openai/fast", Usage(10, 2, calls=2), 0.5, tries),
+            "extract": StepResult(
+                "extract", Status.SUCCEEDED, {"n": 1}, None, "openai/fast", Usage(10, 2, calls=2), Cost(Decimal("0.25")), 0.5, tries
+            ),
             "draft": StepResult("draft", Status.FAILED, error=StepError("timeout", "no answer in 30s"), seconds=30.0),
-            "reply": StepResult("reply", cached=True),
+            "reply": StepResult("reply", Status.SUCCEEDED, "hi", reused=2),
         },
         usage=Usage(10, None, calls=2),
+        cost=Cost(Decimal("0.25"), unknown=1),
         error=StepError("timeout", "no answer in 30s"),
         failed="draft",
     )
@@ -52,6 +57,8 @@ def test_json_is_the_documented_object() -> None:
                 "first_token": None,
                 "attempts": 2,
                 "cached": False,
+                "reused": 0,
+                "cost": 0.25,
                 "error": None,
             },
             "draft": {
@@ -63,29 +70,38 @@ def test_json_is_the_documented_object() -> None:
                 "first_token": None,
                 "attempts": 0,
                 "cached": False,
+                "reused": 0,
+                "cost": 0.0,
                 "error": {"kind": "timeout", "message": "no answer in 30s"},
             },
             "reply": {
-                "status": "pending",
-                "output": None,
+                "status": "succeeded",
+                "output": "hi",
                 "model": None,
                 "usage": {"input_tokens": None, "output_tokens": None, "calls": 0},
                 "seconds": None,
                 "first_token": None,
                 "attempts": 0,
                 "cached": True,
+                "reused": 2,
+                "cost": 0.0,
                 "error": None,
             },
         },
         "usage": {"input_tokens": 10, "output_tokens": None, "calls": 2},
         "cost": None,
+        "reused": 2,
         "error": {"kind": "timeout", "message": "no answer in 30s", "step": "draft"},
     }
 
 
 def test_known_cost_is_shown() -> None:
-    """A cost that is known is the one that was given."""
-    assert outputs.document(_run(), cost=0.25)["cost"] == 0.25
+    """A cost that is known whole is a number, and one of nothing is 0."""
+    run = _run()
+    run.cost = Cost(Decimal("0.0031"))
+    assert outputs.document(run)["cost"] == 0.0031
+    run.cost = Cost()
+    assert outputs.document(run)["cost"] == 0
 
 
 @pytest.mark.parametrize(

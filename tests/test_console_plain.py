@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+from decimal import Decimal
 
 from flowkit.chat import Attempt, Usage
 from flowkit.console.plain import PlainView
@@ -19,7 +20,8 @@ from flowkit.events import (
     StepStarted,
     ToolFinished,
 )
-from flowkit.results import Run, Status, StepError
+from flowkit.money import Cost
+from flowkit.results import Run, Status, StepError, StepResult
 
 
 def _lines(*events: Event) -> list[str]:
@@ -57,8 +59,30 @@ def test_a_run_reads_as_a_story() -> None:
         "   1.6s  draft[1]: attempt 1 failed: rate_limit: slow down, again in 2.0s",
         "   4.0s  draft[1]: failed: timeout: no answer in 30s",
         "   6.5s  draft: failed in 5.3s: timeout: no answer",
-        "   6.6s  triage: failed at 'draft' in 6.6s, 8 calls, 4.1k tokens in, 820 out",
+        "   6.6s  triage: failed at 'draft' in 6.6s, 8 calls, 4,932 tokens, $0.00",
     ]
+
+
+def test_what_was_in_the_record_is_told() -> None:
+    """A step says whether all of its answers were reused or how many of them; the last line says what was paid, and what nobody knows."""
+    steps = {"a": StepResult("a", reused=2), "b": StepResult("b", reused=5)}
+    run = Run("r", "triage", Status.SUCCEEDED, steps=steps, usage=Usage(1000, 204, calls=2), cost=Cost(Decimal("0.0031")), seconds=1.0)
+    ends = [
+        StepFinished("a", Status.SUCCEEDED, 1.0, 0.1, cached=True, reused=2),
+        StepFinished("b", Status.SUCCEEDED, 1.0, 0.1, usage=Usage(9, 9, calls=2), attempts=2, reused=3),
+        RunFinished(run, 1.0),
+    ]
+    assert [line[9:] for line in _lines(*ends)] == [
+        "a: succeeded in 0.1s, cached",
+        "b: succeeded in 0.1s, 3 of 5 cached, 2 calls, 9 tokens in, 9 out",
+        "triage: succeeded in 1.0s, 2 calls, 7 from the record, 1,204 tokens, $0.0031",
+    ]
+    run.cost = Cost(unknown=2)
+    assert _lines(ends[-1])[0].endswith("2 calls, 7 from the record, 1,204 tokens, cost unknown")
+    run.cost = Cost(Decimal("0.1"), 1)
+    assert _lines(ends[-1])[0].endswith("1,204 tokens, at least $0.10 (1 call of unknown cost)")
+    run.simulated = True
+    assert _lines(ends[-1])[0].endswith("1,204 tokens")
 
 
 def test_many_items_are_told_by_tenths() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flowkit.chat import Usage
+from flowkit.console.spent import Spent
 from flowkit.events import (
     AnswerRepaired,
     AttemptFailed,
@@ -46,7 +46,7 @@ class Row:
     items: int | None = None
     done: int = 0
     lost: int = 0
-    usage: Usage = field(default_factory=Usage)
+    spent: Spent = field(default_factory=Spent)
     #: Requests in all, known at the end; the number of the last one that failed; failed ones so far.
     attempts: int = 0
     last_attempt: int = 0
@@ -120,7 +120,7 @@ class Board:
                 row = self._row(event.step)
                 row.done += 1
                 row.lost += event.status is Status.FAILED
-                row.usage += event.usage
+                row.spent += Spent.of(event)
                 row.waiting.pop(event.item, None)
             case StepFinished():
                 _finish(self._row(event.step), event)
@@ -135,18 +135,18 @@ class Board:
         """Yield all steps in the order in which they could run, those of a sub-flow below the step that runs it."""
         return (self.rows[id_] for id_ in self._order)
 
-    def usage(self) -> Usage:
+    def spent(self) -> Spent:
         """Return what the run has spent as far as it is known: of a step that ended, else of its items, else of the steps inside it."""
         if self.run is not None:
-            return self.run.usage
-        inside: dict[str, Usage] = {}
+            return Spent.by(self.run)
+        inside: dict[str, Spent] = {}
         for id_ in reversed(self._order):  # the steps inside a step come before it here
             row = self.rows[id_]
-            known = row.usage if row.ended or row.usage.calls else inside.get(id_, row.usage)
+            known = row.spent if row.ended or row.spent else inside.get(id_, row.spent)
             parent = id_.rpartition("/")[0]
-            if known.calls:
+            if known:
                 inside[parent] = inside[parent] + known if parent in inside else known
-        return inside.get("", Usage())
+        return inside.get("", Spent())
 
     def _row(self, id_: str) -> Row:
         """Return the row of a step; that of a step inside a sub-flow is made when the step is first heard of."""
@@ -180,15 +180,15 @@ def _start(row: Row, event: StepStarted) -> None:
 def _finish(row: Row, event: StepFinished) -> None:
     row.ended += 1
     row.attempts += event.attempts
-    row.cached = event.cached
+    row.cached = event.cached and (row.cached or row.ended == 1)
     row.waiting.clear()
     if event.error is not None:
         row.error = event.error
     if row.begun <= 1:
-        row.status, row.seconds, row.usage = event.status, event.seconds, event.usage
+        row.status, row.seconds, row.spent = event.status, event.seconds, Spent.of(event)
         return
     if row.items is None:
-        row.usage += event.usage
+        row.spent += Spent.of(event)
     if row.ended >= row.begun:
         row.status = Status.FAILED if row.error is not None else event.status
         row.seconds = event.at - (row.started or 0.0)

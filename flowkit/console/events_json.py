@@ -4,17 +4,18 @@ Every object has `event` (the kind of the event) and `at` (seconds since the run
 
 | event             | keys |
 |-------------------|------|
-| `run_started`     | `run`, `flow`, `simulated`, `steps`: id to the list of steps that it waits for |
-| `step_started`    | `step`, `item`, `kind`, `items`, `model` |
-| `step_delta`      | `step`, `item`, `text`, `value`: what is known so far of a typed answer, `restart`: the text begins again, `sample` |
-| `attempt_failed`  | `step`, `item`, `attempt`, `delay` |
-| `answer_repaired` | `step`, `item`, `how` |
-| `tool_finished`   | `step`, `item`, `name`, `arguments`, `result`, `error`: a text or null, `seconds`, `round`, `sample` |
-| `item_finished`   | `step`, `item`, `status`, `seconds`, `usage`, `error` |
-| `step_finished`   | `step`, `status`, `seconds`, `output`, `model`, `usage`, `error`, `attempts`, `cached`, `first_token` |
-| `run_finished`    | `run`, `flow`, `status`, `simulated`, `seconds`, `outputs`, `usage`, `error` |
+| `run_started`     | `run` `flow` `simulated` `steps`: id to the list of steps that it waits for |
+| `step_started`    | `step` `item` `kind` `items` `model` |
+| `step_delta`      | `step` `item` `text` `value`: what is known so far of a typed answer, `restart`: the text begins again, `sample` |
+| `attempt_failed`  | `step` `item` `attempt` `delay` |
+| `answer_repaired` | `step` `item` `how` |
+| `tool_finished`   | `step` `item` `name` `arguments` `result` `error`: a text or null, `seconds` `round` `sample` |
+| `item_finished`   | `step` `item` `status` `seconds` `usage` `cost` `reused` `error` |
+| `step_finished`   | `step` `status` `seconds` `output` `model` `usage` `cost` `reused` `error` `attempts` `cached` `first_token` |
+| `run_finished`    | `run` `flow` `status` `simulated` `seconds` `outputs` `usage` `cost` `reused` `error` |
 
 `step` is a step id, or `step/inner` in a sub-flow; `item` the position in a `foreach` from 0, else null; `usage` as in `--json`;
+`cost` is US dollars that were paid now, null where a part of them is unknown; `reused` counts calls whose answers were in the record;
 `error` is null or `{kind, message}`, of a run also `step`; `attempt` is
 `{number, model, outcome, seconds, message, status, first_token}`; `first_token` is in seconds from the request, null where nothing was
 streamed; `sample` counts the samples of a step from 0, null where there is one answer.
@@ -25,7 +26,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TextIO
 
 from flowkit import printable
-from flowkit.console.outputs import error, run_error, seconds, usage
+from flowkit.console.outputs import cost, error, reused, run_error, seconds, usage
 from flowkit.console.sink import Sink
 from flowkit.events import (
     AnswerRepaired,
@@ -99,13 +100,15 @@ def document(event: Event) -> dict[str, Any]:
                 "seconds": seconds(run.seconds),
                 "outputs": run.outputs,
                 "usage": usage(run.usage),
+                "cost": cost(run.cost),
+                "reused": reused(run),
                 "error": run_error(run),
             }
 
 
 def _ending(event: ItemFinished | StepFinished) -> dict[str, Any]:
     ending = {"status": str(event.status), "seconds": seconds(event.seconds)}
-    return ending | {"usage": usage(event.usage), "error": error(event.error)}
+    return ending | {"usage": usage(event.usage), "cost": cost(event.cost), "reused": event.reused, "error": error(event.error)}
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

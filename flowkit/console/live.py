@@ -130,10 +130,7 @@ def _header(board: Board) -> Text:
 
 def _footer(board: Board, now: float) -> Text:
     run = board.run
-    usage = board.usage()
-    parts = [printable.seconds(now if run is None else run.seconds), printable.plural(usage.calls, "call")]
-    if usage.input_tokens is not None or usage.output_tokens is not None:
-        parts.append(f"{printable.count(usage.input_tokens or 0)} tokens in, {printable.count(usage.output_tokens or 0)} out")
+    parts = [printable.seconds(now if run is None else run.seconds), *board.spent().parts(simulated=board.simulated)]
     footer = Text(_GAP)
     if run is not None and run.status is Status.FAILED:
         footer.append(f"failed at {run.failed!r}" if run.failed else "failed", style="bold red").append(" · ", style="dim")
@@ -192,7 +189,7 @@ def _progress(row: Row) -> str:
 
 
 def _tokens(row: Row) -> str:
-    usage = row.usage
+    usage = row.spent.usage
     if usage.input_tokens is None and usage.output_tokens is None:
         return ""
     return f"{printable.count(usage.input_tokens or 0):>4} in {printable.count(usage.output_tokens or 0):>4} out"
@@ -203,6 +200,8 @@ def _note(row: Row, now: float) -> tuple[str, str]:
     parts = []
     if row.status is Status.RUNNING:
         parts.extend(_waiting(row, now))
+        if row.spent.reused:
+            parts.append(f"{row.spent.reused} cached")
         if row.lost:
             parts.append(f"{row.lost} failed")
         if row.tools:
@@ -216,8 +215,8 @@ def _note(row: Row, now: float) -> tuple[str, str]:
         parts.append("skipped")
         if row.error is not None:
             parts.append(printable.line(f"after {row.error.kind}: {row.error.message}"))
-    if row.cached:
-        parts.append("cached")
+    if row.cached or row.spent.partly:
+        parts.append("cached" if row.cached else row.spent.partly)
     if row.progress is None and row.attempts > 1 and not row.tools:
         parts.append(f"{row.attempts} attempts")
     elif row.progress is not None and row.retries:

@@ -1,4 +1,4 @@
-"""Turn a finished run into what `flowkit run` prints. Knows nothing of prices: a cost is given or unknown."""
+"""Turn a finished run into what `flowkit run` prints. Knows nothing of prices: a cost is known or null."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from flowkit import printable
 
 if TYPE_CHECKING:
     from flowkit.chat import Usage
+    from flowkit.money import Cost
     from flowkit.results import Run, StepError, StepResult, ToolUse
 
 SCHEMA = 1
 
 
-def json(run: Run, *, cost: float | None = None) -> str:
+def json(run: Run) -> str:
     """Return the one object of `--json`, also of a run that failed."""
-    return printable.json_text(document(run, cost=cost), indent=2) + "\n"
+    return printable.json_text(document(run), indent=2) + "\n"
 
 
-def document(run: Run, *, cost: float | None = None) -> dict[str, Any]:
+def document(run: Run) -> dict[str, Any]:
     """Return what `--json` prints as data. `cost` is None, never 0, where a price is unknown; `attempts` is a number."""
     return {
         "schema": SCHEMA,
@@ -30,7 +31,8 @@ def document(run: Run, *, cost: float | None = None) -> dict[str, Any]:
         "outputs": run.outputs,
         "steps": {id_: _step(step) for id_, step in run.steps.items()},
         "usage": usage(run.usage),
-        "cost": cost,
+        "cost": cost(run.cost),
+        "reused": reused(run),
         "error": run_error(run),
     }
 
@@ -45,6 +47,8 @@ def _step(step: StepResult) -> dict[str, Any]:
         "first_token": seconds(step.first_token),
         "attempts": len(step.attempts),
         "cached": step.cached,
+        "reused": step.reused,
+        "cost": cost(step.cost),
         "error": error(step.error),
     }
     if step.tools:
@@ -73,6 +77,16 @@ def seconds(measured: float | None) -> float | None:
 def usage(spent: Usage) -> dict[str, int | None]:
     """Return tokens and calls as data; a number of tokens that the server did not tell is None."""
     return {"input_tokens": spent.input_tokens, "output_tokens": spent.output_tokens, "calls": spent.calls}
+
+
+def cost(spent: Cost) -> float | None:
+    """Return US dollars that were paid now as data; None as soon as a part of them is unknown."""
+    return None if spent.total is None else float(spent.total)
+
+
+def reused(run: Run) -> int:
+    """Return how many calls of a run took their answers from the record."""
+    return sum(step.reused for step in run.steps.values())
 
 
 def error(found: StepError | None) -> dict[str, str] | None:

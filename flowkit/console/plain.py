@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from flowkit import printable
 from flowkit.console.sink import Sink
+from flowkit.console.spent import Spent
 from flowkit.events import (
     AnswerRepaired,
     AttemptFailed,
@@ -63,7 +64,8 @@ class PlainView:
                 return f"{event.step}: {_ended(event)}"
             case RunFinished(run=run):
                 failed = f" at {run.failed!r}" if run.failed else ""
-                return f"{run.flow}: {run.status}{failed} in {printable.seconds(run.seconds)}, {_spent(run.usage)}"
+                spent = ", ".join(Spent.by(run).parts(simulated=run.simulated))
+                return f"{run.flow}: {run.status}{failed} in {printable.seconds(run.seconds)}, {spent}"
             case StepDelta():
                 return None
 
@@ -102,7 +104,7 @@ def _ended(event: StepFinished) -> str:
     if event.cached:
         said += ", cached"
     elif event.usage.calls:
-        said += f", {_spent(event.usage)}"
+        said += ", ".join(["", *filter(None, [Spent.of(event).partly]), _spent(event.usage)])
     return said + _because(event.error)
 
 
