@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 VERBS: Final = {
     "run": "Run a flow and print its outputs.",
     "batch": "Run a flow over the rows of a file.",
+    "runs": "List, show, compare, export and delete recorded runs.",
     "resume": "Go on with a run that did not reach its end.",
     "why": "Say why calls were made and not taken from the record; nothing is called.",
+    "test": "Run the tests of flows.",
     "check": "Find the mistakes in flow files; nothing is called.",
     "plan": "Say which calls a run would make, and what they cost at most; nothing is called.",
     "render": "Show the exact messages that a step would send; nothing is called.",

@@ -71,9 +71,9 @@ _EXAMPLES = (
 @click.option("--summary", metavar="FILE", help="Write the summary there, as one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary on stderr.")
 def command(opening: Opening, keeping: Keeping, *, data: str | None, simulate: str | None, **chosen: Any) -> int:
-    """Run a flow over the rows of a JSONL or CSV file, and write one line of JSON for each, in order.
+    """Run a flow over the rows of a file.
 
-    A row gives the inputs of one run: each column the input of its name. A row that cannot be read, or that fails, has a line that
+    The rows of a JSONL or CSV file, and one line of JSON for each, in order. A row gives the inputs of one run: each column the input of its name. A row that cannot be read, or that fails, has a line that
     says so, and the others run. Memory does not grow with the number of rows.
 
     Exit codes: 0 ok; 1 rows failed; 2 wrong file, input or configuration, nothing was called; 3 stopped by server, key or quota; 4

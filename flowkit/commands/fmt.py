@@ -53,7 +53,9 @@ class _File:
 @click.option("--check", "checking", is_flag=True, help="Write nothing; list the files that would change, and fail if there are any.")
 @click.option("--diff", is_flag=True, help="Write nothing; print what would change as a unified diff.")
 def command(*, paths: tuple[str, ...], checking: bool, diff: bool) -> int:
-    """Lay out flow files in one way: indentation, order of keys, blank lines. What they say stays, and so does every comment.
+    """Lay out flow files in one way; what they say stays.
+
+    Indentation, order of keys, blank lines; every comment stays.
 
     Without paths, all *.flow.yaml, *.types.yaml and *.test.yaml below this folder are laid out. The result is compared with the file
     before it is written: data and comments are the same, or the file is left as it is. A file that cannot be read is left too.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,9 +11,7 @@ from typing import Any
 import click
 
 from flowkit import __version__, printable, project
-from flowkit.commands import columns, given, screen
-from flowkit.commands.columns import Columns
-from flowkit.commands.dataset import Dataset, Selection
+from flowkit.commands import asked, screen
 from flowkit.commands.keeping import Keeping
 from flowkit.commands.opening import NOTHING, Opening, options
 from flowkit.commands.verb import Verb
@@ -40,7 +37,7 @@ _EXAMPLES = (
 @click.option("--fresh", is_flag=True, help="As if nothing were in the record.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(opening: Opening, *, data: str | None, mapped: tuple[str, ...], limit: int | None, fresh: bool, as_json: bool) -> int:
-    """Say which calls a run would make, in their order, and what they take at most.
+    """Say which calls a run would make, and what they cost at most; nothing is called.
 
     Answers that are in the record are taken as they are, so that only what changed shows as a call. What depends on an answer that is
     not there yet is not known before; nor is what a Python function gives, for it is not called.
@@ -49,25 +46,13 @@ def command(opening: Opening, *, data: str | None, mapped: tuple[str, ...], limi
     if data is None:
         rows: Iterable[Mapping[str, Any]] = [opening.values(checked.plan, "flowkit plan {}")]
     else:
-        rows = _rows(opening, checked, Dataset(data), mapped, limit)
+        rows = asked.rows(opening, checked.plan.inputs, data, mapped, limit)
     forecast = asyncio.run(_forecast(opening, checked, rows, fresh=fresh))
     if as_json:
         screen.out(printable.json_text(forecasts.document(forecast), indent=2) + "\n")
     else:
         screen.out(forecasts.text(forecast))
     return 0
-
-
-def _rows(opening: Opening, flow: Flow, data: Dataset, mapped: tuple[str, ...], limit: int | None) -> Iterable[Mapping[str, Any]]:
-    fixed = given.mapping(opening.inputs, sys.stdin.read) if opening.inputs is not None else {}
-    fixed |= given.values(opening.input, flow.plan.inputs)
-    found = Columns(flow.plan.inputs, columns.pairs(mapped, flow.plan.inputs), fixed, textual=data.form == "csv")
-    data.check(found)
-    for asked in data.asked(found, Selection(limit)):
-        if asked.inputs is None:
-            screen.say(f"{asked.place}: {asked.wrong}")
-        else:
-            yield asked.inputs
 
 
 async def _forecast(opening: Opening, flow: Flow, rows: Iterable[Mapping[str, Any]], *, fresh: bool) -> Forecast:

@@ -42,7 +42,9 @@ _MODEL = "Go on with another model: fast=ollama/qwen3:8b."
 @limiting
 @shown
 def command(run: str, *, flow: str | None, model: tuple[str, ...], yes: bool, limits: Limits, shown: Shown) -> int:
-    """Go on with a run that failed, was interrupted, killed or stopped by a limit.
+    """Go on with a run that did not reach its end.
+
+    It failed, was interrupted, killed or stopped by a limit.
 
     It goes on under the same id, with the same inputs, models and options. Calls that it had answered are not made again. When the
     flow, its files or its models changed since, what changed is shown, and nothing is called before you say yes.

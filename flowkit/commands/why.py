@@ -44,7 +44,7 @@ _ANOTHER = frozenset({"server", "model", "message", "parameter", "schema", "tool
 @click.option("--flow", metavar="FLOW", help="Look in the record of the project of this flow file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(run: str | None, step: str | None, *, item: int | None, flow: str | None, as_json: bool) -> int:
-    """Say why calls were made and not taken from the record.
+    """Say why calls were made and not taken from the record; nothing is called.
 
     A call is compared with the nearest earlier one of the same step in runs of the same flow file: the server, the model, this message,
     that parameter, the schema of the answer. Where what changed comes from is said too: another output above, an input, lines of a file.
