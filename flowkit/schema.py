@@ -19,7 +19,6 @@ def schema() -> Schema:
     """Return the JSON Schema (2020-12) of a flow file: each key with its doc, each mapping closed but for `x-` keys."""
     flow = _table(TABLES["flow"])
     flow["properties"]["steps"]["propertyNames"] = {"anyOf": [{"pattern": _ID}, {"pattern": _OWN}]}
-    flow["properties"]["tests"] = {"type": ["array", "object"], **flow["properties"]["tests"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "flowkit flow, format 1",

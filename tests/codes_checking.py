@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from flowkit import compiler, config, replies, source
+from flowkit import compiler, config, replies, source, suites
 from flowkit.codes import Example
 from flowkit.errors import Problem, Problems
 from flowkit.project import Project
@@ -31,5 +31,8 @@ def problems_of(example: Example) -> tuple[Problem, ...]:
         flow = folder / "hello.flow.yaml"
         flow.write_bytes(example.whole())
         found = Project(folder)
-        reported = compiler.check(flow, cwd=folder, models=config.load(found, example.env), found=found, overrides=example.sets).problems
+        models = config.load(found, example.env)
+        checked = compiler.check(flow, cwd=folder, models=models, found=found, overrides=example.sets)
+        (folder / "flowkit.toml").touch()
+        reported = tuple(dict.fromkeys([*checked.problems, *suites.load(flow, cwd=folder, models=models, checked=checked).problems]))
         return tuple(replace(p, hint=p.hint and p.hint.replace(str(folder), FOLDER)) for p in reported)

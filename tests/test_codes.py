@@ -11,12 +11,13 @@ from codes_checking import problems_of
 
 import flowkit
 from flowkit.codes import CODES, SECTIONS, Code
+from flowkit.keys.tests import TABLES
 
 PACKAGE = Path(flowkit.__file__).parent
 #: Rooms that report problems.
-ROOMS = ("source", "parser", "checker", "compiler", "types", "templates", "config", "functions.py", "replies.py", "project.py")
+ROOMS = ("source", "parser", "checker", "compiler", "types", "templates", "config", "functions.py", "replies.py", "project.py", "suites")
 #: Words of these rooms that look like codes and are none.
-OTHERS = {"date-time", "python-re", "not-utf8", "sub-flow", "utf-8", "x-"}
+OTHERS = {"date-time", "python-re", "not-utf8", "sub-flow", "utf-8", "x-", "site-packages"} | set(TABLES["assertion"].names()) | set(TABLES["message_test"].names())
 _CODE = re.compile(r"[a-z]+\d?(-[a-z0-9]+)+")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowkit.codes import keys, outside, reading, references, texts, types, whole
+from flowkit.codes import keys, outside, reading, references, tests, texts, types, whole
 from flowkit.codes.code import FRAME, Code, Example
 
 #: The headings of `docs/errors.md` with their codes.
@@ -14,6 +14,7 @@ SECTIONS: dict[str, tuple[Code, ...]] = {
     "What they read": references.CODES,
     "Files, other flows, Python": outside.CODES,
     "The flow as a whole": whole.CODES,
+    "Tests of a flow": tests.CODES,
 }
 
 #: Every code that a check can report.

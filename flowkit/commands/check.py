@@ -9,13 +9,14 @@ from pathlib import Path
 
 import click
 
-from flowkit import compiler
+from flowkit import compiler, suites
 from flowkit.commands import screen
 from flowkit.commands.opening import FLOW_SUFFIX
 from flowkit.commands.verb import Verb
 from flowkit.console import problems
 from flowkit.errors import ConfigError, Problem
 from flowkit.runtime import Runtime
+from flowkit.suites.loading import TEST_SUFFIX
 
 _EXAMPLES = (
     ("flowkit check", "all flows below this folder"),
@@ -60,7 +61,7 @@ def found(path: Path) -> Iterator[Path]:
         return
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _FOREIGN)
-        yield from (Path(folder, name) for name in sorted(names) if name.endswith(FLOW_SUFFIX))
+        yield from (Path(folder, name) for name in sorted(names) if name.endswith((FLOW_SUFFIX, TEST_SUFFIX)))
 
 
 def check(files: Sequence[Path]) -> tuple[tuple[Problem, ...], int]:
@@ -73,7 +74,12 @@ def check(files: Sequence[Path]) -> tuple[tuple[Problem, ...], int]:
     seen: dict[Problem, None] = {}
     read: set[Path] = set()
     for file in files:
-        checked = compiler.check(file, cwd=Path.cwd(), models=runtime.config(file))
-        seen.update(dict.fromkeys(checked.problems))
-        read.update((file.resolve(), *checked.files))
+        models = runtime.config(file)
+        checked = None if file.name.endswith(TEST_SUFFIX) else compiler.check(file, cwd=Path.cwd(), models=models)
+        if checked is not None:
+            seen.update(dict.fromkeys(checked.problems))
+            read.update((file.resolve(), *checked.files))
+        tests = suites.load(file, cwd=Path.cwd(), models=models, checked=checked)
+        seen.update(dict.fromkeys(tests.problems))
+        read.update(tests.files)
     return tuple(sorted(seen)), len(read)

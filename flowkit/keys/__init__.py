@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowkit.keys import file, params, step
+from flowkit.keys import file, params, step, tests
 from flowkit.keys.params import RESERVED_PARAMS
 from flowkit.keys.shapes import Key, Shape, StepKind, Table
 
@@ -40,6 +40,7 @@ TABLES: Mapping[str, Table] = {
         step.ON_ERROR,
         step.VARIANT,
         params.PARAMS,
+        *tests.TABLES.values(),
     )
 }
 

@@ -30,10 +30,12 @@ _CODES = {
 def find(r: Reading, name: Scalar, path: str | None = None) -> Path | None:
     """Return the file that a scalar names, or None when that has been reported. `path`: its text, when that is only a part."""
     try:
-        return project.resolve(name.text if path is None else path, beside=r.file.path, root=r.project.root)
+        found = project.resolve(name.text if path is None else path, beside=r.file.path, root=r.project.root)
     except PathRefused as refused:
         _refused(r, name.place(), refused)
         return None
+    r.named[found] = None
+    return found
 
 
 def _refused(r: Reading, place: Place, refused: PathRefused) -> None:

@@ -32,12 +32,20 @@ _FLOW, _VALUE = TABLES["flow"], TABLES["value"]
 LoadObject = Callable[[str, Path], object]
 
 
-def parse(document: Document, project: Project, path: Path, problems: Problems, load_object: LoadObject | None = None) -> FlowSpec | None:
+def parse(
+    document: Document,
+    project: Project,
+    path: Path,
+    problems: Problems,
+    load_object: LoadObject | None = None,
+    named: dict[Path, None] | None = None,
+) -> FlowSpec | None:
     """Read a flow file; every mistake is added to `problems`, and None is returned only when it is no flow at all.
 
-    What stands under a key that is wrong is missing in the result. Classes under `types` are `any` without `load_object`.
+    What stands under a key that is wrong is missing in the result. Classes under `types` are `any` without `load_object`. Files that it
+    reads besides are added to `named`.
     """
-    r = Reading(document.file, project, problems, load_object, document.complete)
+    r = Reading(document.file, project, problems, load_object, document.complete, named={} if named is None else named)
     try:
         return _flow(r, document.root, path)
     finally:

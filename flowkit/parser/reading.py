@@ -33,6 +33,8 @@ class Reading:
     secrets: list[Scalar] = field(default_factory=list)
     #: Readers of other files of types, by path; of the package `parser` alone.
     others: dict[Path, Any] = field(default_factory=dict)
+    #: The other files that were named and found.
+    named: dict[Path, None] = field(default_factory=dict)
 
     def error(self, code: str, place: Place, message: str, hint: str | None = None) -> None:
         """Report a mistake."""

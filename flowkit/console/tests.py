@@ -1,0 +1,237 @@
+"""Turn results of tests into text for people: marks as cases end, failures with what was expected, a table, a line that sums up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from flowkit import printable
+from flowkit.chat import Message, Usage
+from flowkit.console.comparing import compared, lines_of
+from flowkit.money import Cost
+from flowkit.suites.assertions import text_of_message
+from flowkit.suites.results import CaseResult, MetricResult, Outcome, Report, Trial, Verdict
+from flowkit.suites.spec import Case, Suite
+
+_MARKS: Final = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.ERROR: "E", Outcome.NOT_RUN: "-", Outcome.UNJUDGED: "?"}
+_COLORS: Final = {Outcome.PASSED: "\x1b[32m", Outcome.FAILED: "\x1b[31m", Outcome.ERROR: "\x1b[35m", Outcome.NOT_RUN: "\x1b[33m"}
+_BOLD, _END = "\x1b[1m", "\x1b[0m"
+#: Characters of messages that are short enough to be shown, and lines of a value that no other stands beside.
+_MESSAGES, _VALUE = 700, 12
+
+
+@dataclass(slots=True)
+class Marks:
+    """Gives the text of marks as cases end: one line a file, files in their order although cases end in any."""
+
+    cases: Sequence[Case]
+    color: bool = False
+    _waiting: dict[str, list[CaseResult]] = field(default_factory=dict)
+    _left: dict[str, int] = field(default_factory=dict)
+    _begun: bool = False
+
+    def __post_init__(self) -> None:
+        for case in self.cases:
+            self._left[case.suite.shown] = self._left.get(case.suite.shown, 0) + 1
+
+    def ended(self, result: CaseResult) -> str:
+        """Return what is to be written now that a case has ended."""
+        self._waiting.setdefault(result.case.suite.shown, []).append(result)
+        return self._written()
+
+    def rest(self) -> str:
+        """Return what is to be written when nothing more will end."""
+        text = ""
+        for path in list(self._left):
+            self._left[path] = len(self._waiting.get(path, []))
+            text += self._written() or ("\n" if self._begun and path == next(iter(self._left), None) else "")
+        return text
+
+    def _written(self) -> str:
+        text = ""
+        while self._left:
+            path = next(iter(self._left))
+            ready = self._waiting.pop(path, [])
+            if not ready and not (self._begun and self._left[path] == 0):
+                if self._left[path] == 0:
+                    del self._left[path]
+                    continue
+                break
+            if not self._begun:
+                text += f"{printable.line(path)} "
+                self._begun = True
+            text += "".join(mark(result.outcome, self.color) for result in ready)
+            self._left[path] -= len(ready)
+            if self._left[path] > 0:
+                break
+            del self._left[path]
+            self._begun = False
+            text += "\n"
+        return text
+
+
+def mark(outcome: Outcome, color: bool) -> str:
+    """Return the one sign of an outcome."""
+    return f"{_COLORS[outcome]}{_MARKS[outcome]}{_END}" if color and outcome in _COLORS else _MARKS[outcome]
+
+
+def text(report: Report, *, columns: int, color: bool = False) -> str:
+    """Return what stands below the marks."""
+    parts: list[str] = []
+    for suite in dict.fromkeys(result.case.suite for result in report.cases):
+        own = [result for result in report.cases if result.case.suite is suite]
+        if any(result.case.column.label for result in own):
+            parts.append(table(suite, own, report.metrics, color=color))
+    numbers = [each for each in report.metrics if each.outcome is Outcome.PASSED]
+    if numbers:
+        parts.append("".join(f"{_number(each)}\n" for each in numbers))
+    for result in report.cases:
+        if result.outcome in {Outcome.FAILED, Outcome.ERROR}:
+            parts.append("\n".join(failure(result, columns=columns, color=color)) + "\n")
+    for each in report.metrics:
+        if each.outcome in {Outcome.FAILED, Outcome.ERROR}:
+            head = _painted(f"{'✗ FAILED' if each.outcome is Outcome.FAILED else 'E ERROR'}", each.outcome, color)
+            parts.append(
+                f"{head} {printable.line(each.id)}\n   {printable.line(each.reason)} (over {printable.plural(each.cases, 'case')})\n"
+            )
+    return "\n".join([*parts, summary(report, color=color) + "\n"])
+
+
+def _number(each: MetricResult) -> str:
+    bounds = f", {each.metric.bounds} wanted" if str(each.metric.bounds) else ""
+    return f"{printable.line(each.id)}: {each.value:.4g}{bounds} (over {printable.plural(each.cases, 'case')})"
+
+
+def _painted(words: str, outcome: Outcome, color: bool) -> str:
+    return f"{_COLORS[outcome]}{words}{_END}" if color else words
+
+
+# -- one failure -------------------------------------------------------------------------------------------
+
+
+def failure(result: CaseResult, *, columns: int, color: bool = False) -> list[str]:
+    """Return the lines about a case that failed, or that could not be judged."""
+    trial = result.telling
+    assert trial is not None
+    failed = result.outcome is Outcome.FAILED
+    head = _painted("✗ FAILED" if failed else "E ERROR", result.outcome, color)
+    of = f" ({result.passed} of {len(result.trials)} runs passed, {result.pass_rate:g} wanted)" if len(result.trials) > 1 else ""
+    lines = [f"{head} {printable.line(result.case.id)}{of}"]
+    if trial.failure is not None:
+        at = f" at step {trial.failure.step!r}" if trial.failure.step else ""
+        first, *more = printable.block(trial.failure.message).split("\n")
+        lines += [f"   the run ended with {trial.failure.kind}{at}: {first}", *(f"   {line}" for line in more)]
+        if trial.failure.kind == "config":
+            lines[-len(more) - 1] = f"   the run could not begin: {first}"
+    for verdict in trial.verdicts:
+        if verdict.outcome in {Outcome.FAILED, Outcome.ERROR}:
+            lines += _verdict(verdict, columns, color)
+    lines += _inputs(result, trial)
+    return lines
+
+
+def _verdict(verdict: Verdict, columns: int, color: bool) -> list[str]:
+    shown = printable.clip(printable.line(verdict.shown), max(columns - 4, 40))
+    step = f"  (step {verdict.step!r})" if verdict.step else ""
+    line = f"line {verdict.place.line}: " if verdict.place is not None else ""
+    lines = [f"   {line}{_BOLD if color else ''}{shown}{_END if color else ''}{step}"]
+    if verdict.reason:
+        prefix = "cannot be judged: " if verdict.outcome is Outcome.ERROR else ""
+        lines.append(f"     {prefix}{printable.line(verdict.reason)}")
+    if verdict.compared:
+        lines += [f"     {line}" for line in compared(verdict.expected, verdict.got, columns=columns - 5, color=color)]
+    elif verdict.got is not None:
+        found = lines_of(verdict.got)
+        lines += [f"     │ {line}" for line in found[:_VALUE]]
+        lines += [f"     │ … {len(found) - _VALUE} more lines"] if len(found) > _VALUE else []
+    if verdict.messages and sum(len(text_of_message(m)) for m in verdict.messages) <= _MESSAGES and verdict.step:
+        lines += [f"     what step {verdict.step!r} was sent:", *(line for m in verdict.messages for line in _message(m))]
+    return lines
+
+
+def _message(message: Message) -> list[str]:
+    lines = printable.block(text_of_message(message)).rstrip("\n").split("\n")
+    return [f"       {message.role}: {lines[0]}", *(f"         {line}" for line in lines[1:])]
+
+
+def _inputs(result: CaseResult, trial: Trial) -> list[str]:
+    if not result.case.row.key or trial.run is None:
+        return []
+    return [f"   row {result.case.row.key}: {printable.clip(printable.json_text(dict(result.case.row.data)), 160)}"]
+
+
+# -- the table ---------------------------------------------------------------------------------------------
+
+
+def table(suite: Suite, results: Sequence[CaseResult], metrics: Sequence[MetricResult], *, color: bool = False) -> str:
+    """Return cases by columns of the matrix, with metrics, cost and time below."""
+    labels = list(dict.fromkeys(result.case.column.label for result in results))
+    rows: dict[str, dict[str, tuple[str, Outcome | None]]] = {}
+    for result in results:
+        name = f"{result.case.test.name}[{result.case.row.key}]" if result.case.row.key else result.case.test.name
+        of = f" {result.passed}/{len(result.trials)}" if len(result.trials) > 1 else ""
+        rows.setdefault(name, {})[result.case.column.label] = (f"{_MARKS[result.outcome]}{of}", result.outcome)
+    for each in metrics:
+        if each.id.startswith(f"{suite.shown}::"):
+            value = "-" if each.value is None else f"{each.value:.4g}"
+            name = each.id.removeprefix(f"{suite.shown}::").removesuffix(f"[{each.column}]")
+            rows.setdefault(name, {})[each.column] = (f"{value}{'' if each.outcome is Outcome.PASSED else ' ✗'}", each.outcome)
+    for label in labels:
+        own = Report(tuple(result for result in results if result.case.column.label == label))
+        rows.setdefault("cost", {})[label] = (str(own.cost), None)
+        rows.setdefault("seconds", {})[label] = (printable.seconds(sum(result.seconds for result in own.cases)), None)
+    return _grid(printable.line(suite.shown), labels, rows, color)
+
+
+def _grid(head: str, labels: Sequence[str], rows: dict[str, dict[str, tuple[str, Outcome | None]]], color: bool) -> str:
+    wide = max(printable.width(printable.line(name)) for name in (head, *rows))
+    widths = {
+        label: max(printable.width(label), *(printable.width(row.get(label, ("", None))[0]) for row in rows.values())) for label in labels
+    }
+    lines = ["  ".join([printable.pad(head, wide), *(printable.pad(label, widths[label]) for label in labels)]).rstrip()]
+    for name, row in rows.items():
+        cells = []
+        for label in labels:
+            words, outcome = row.get(label, ("", None))
+            filled = printable.pad(words, widths[label])
+            cells.append(_painted(filled, outcome, color and outcome in _COLORS) if outcome is not None else filled)
+        lines.append("  ".join([printable.pad(printable.line(name), wide), *cells]).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+# -- the end -----------------------------------------------------------------------------------------------
+
+
+def summary(report: Report, *, color: bool = False) -> str:
+    """Return the last line: how many came out how, and what it took."""
+    counts = []
+    for outcome, word in (
+        (Outcome.PASSED, "passed"),
+        (Outcome.FAILED, "failed"),
+        (Outcome.ERROR, "could not be judged"),
+        (Outcome.NOT_RUN, "not run"),
+    ):
+        number = sum(result.outcome is outcome for result in report.cases)
+        if number:
+            counts.append(_painted(f"{number} {word}", outcome, color))
+    failed = sum(each.outcome in {Outcome.FAILED, Outcome.ERROR} for each in report.metrics)
+    if failed:
+        counts.append(_painted(f"{printable.plural(failed, 'metric')} failed", Outcome.FAILED, color))
+    if report.deselected:
+        counts.append(f"{report.deselected} deselected")
+    unjudged = sum(v.outcome is Outcome.UNJUDGED for r in report.cases for t in r.trials for v in t.verdicts)
+    if unjudged:
+        counts.append(f"{printable.plural(unjudged, 'assertion')} not judged (simulated)")
+    said = f"{', '.join(counts) or 'no tests'} in {printable.seconds(report.seconds)}, {spent(report)}"
+    return f"{said}\nstopped: {printable.line(report.limit)}" if report.limit else said
+
+
+def spent(report: Report) -> str:
+    """Return calls, tokens and cost of what was paid, in words."""
+    paid = [trial for result in report.cases for trial in result.trials if not trial.simulated]
+    if not any(trial.usage.calls for trial in paid):
+        return "no model was asked"
+    usage, cost = sum((trial.usage for trial in paid), Usage()), sum((trial.cost for trial in paid), Cost())
+    tokens = f"{printable.count(usage.input_tokens or 0)} tokens in, {printable.count(usage.output_tokens or 0)} out"
+    return f"{printable.plural(usage.calls, 'call')}, {tokens}, {cost}"
