@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -24,7 +25,6 @@ from flowkit.prices import Tariff, price_of
 from flowkit.simulator import Simulator
 from flowkit.store import home, open_store
 from flowkit.version import VERSION
-
 
 _FREE = Tariff(Price(Decimal(0), Decimal(0)))
 
@@ -69,7 +69,11 @@ class Runtime:
         #: Is told what the record has to say.
         self.warn = warn
         self._clock = clock
+        #: Held for a moment: event loops of several threads may come and go at once.
+        self._lock = threading.Lock()
         self._recorders: dict[Path, Recorder] = {}
+        #: Where the record of each flow lies.
+        self._homes: dict[Path, Path] = {}
 
     @property
     def simulated(self) -> bool:
@@ -78,23 +82,36 @@ class Runtime:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._users[loop] = self._users.get(loop, 0) + 1
+        with self._lock:
+            self._users[loop] = self._users.get(loop, 0) + 1
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         loop = asyncio.get_running_loop()
-        self._users[loop] -= 1
-        if self._users[loop] == 0:
-            del self._users[loop]
-            client = self._clients.pop(loop, None)
-            if client is not None:
-                await client.__aexit__(kind, error, trace)
-            if not self._users:
-                self.close()
+        with self._lock:
+            self._users[loop] -= 1
+            if self._users[loop]:
+                return
+        client = self._clients.pop(loop, None)
+        if client is not None:
+            await client.__aexit__(kind, error, trace)
+        with self._lock:
+            if not self._users[loop]:  # nobody came while the client was closed
+                del self._users[loop]
+            left = self._forget() if not self._users else {}
+        self._close(left)
 
     def close(self) -> None:
         """Close the records. A runtime that is used as `async with` does so itself."""
-        recorders, self._recorders = self._recorders, {}
+        with self._lock:
+            left = self._forget()
+        self._close(left)
+
+    def _forget(self) -> dict[Path, Recorder]:
+        left, self._recorders = self._recorders, {}
+        return left
+
+    def _close(self, recorders: Mapping[Path, Recorder]) -> None:
         for recorder in recorders.values():
             try:
                 recorder.store.close()
@@ -105,11 +122,14 @@ class Runtime:
         """Return the record of the project of a flow, None where nothing is kept. Raises StoreError."""
         if self._record is False:
             return None
-        folder = home(project.find(plan.path), self._env) if self._record is True else Path(self._record)
-        if folder not in self._recorders:
-            store = open_store(folder, version=VERSION, warn=self.warn, clock=self._clock)
-            self._recorders[folder] = Recorder(store, VERSION, self._clock, self._reuse)
-        return self._recorders[folder]
+        if plan.path not in self._homes:
+            self._homes[plan.path] = home(project.find(plan.path), self._env) if self._record is True else Path(self._record)
+        folder = self._homes[plan.path]
+        with self._lock:
+            if folder not in self._recorders:
+                store = open_store(folder, version=VERSION, warn=self.warn, clock=self._clock)
+                self._recorders[folder] = Recorder(store, VERSION, self._clock, self._reuse)
+            return self._recorders[folder]
 
     def tariff(self, resolved: Resolved, params: Mapping[str, Any]) -> Tariff | None:
         """Return what a model costs now, None where nobody said it. A simulated one costs nothing."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flowkit.store.contract import Answers, Store
 from flowkit.store.place import home
-from flowkit.store.rows import AttemptRow, BatchRow, Body, CallRow, ItemRow, NoteRow, RunRow, SessionRow, StepRow
+from flowkit.store.rows import AttemptRow, BatchRow, Body, CallRow, ItemRow, NoteRow, RunRow, Served, SessionRow, StepRow
 
 if TYPE_CHECKING:
     from flowkit.store.looking import Looking
@@ -23,6 +23,7 @@ __all__ = [
     "ItemRow",
     "NoteRow",
     "RunRow",
+    "Served",
     "SessionRow",
     "StepRow",
     "Store",

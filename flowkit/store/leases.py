@@ -5,9 +5,12 @@ A lease that ends by time needs clocks that agree and hearts that beat; a lock n
 
 from __future__ import annotations
 
+import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 try:
@@ -18,6 +21,35 @@ except ImportError:  # Windows; there, an open file cannot be deleted, which ser
 fcntl: Any = _locks
 
 SUFFIX = ".lock"
+#: Seconds between two looks whether the other one is done.
+_LOOK = 0.005
+
+
+@contextmanager
+def opening(folder: Path, patience: float) -> Iterator[None]:
+    """Let one process at a time open the record: who is alone there may look through it, and move it aside.
+
+    Raises:
+        TimeoutError: another one is at it for longer than `patience`, in seconds.
+    """
+    if fcntl is None:
+        yield
+        return
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)  # a folder can be locked like a file
+    try:
+        until = monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if monotonic() > until:
+                    raise TimeoutError(errno.ETIMEDOUT, "another process has been opening it for long") from None
+                sleep(_LOOK)
+        yield
+    finally:
+        os.close(file)
 
 
 class Lease:
@@ -45,10 +77,14 @@ class Lease:
         """Let go."""
         if self._file < 0:
             return
-        os.close(self._file)
-        self._file = -1
-        with suppress(OSError):
+        # On Windows an open file cannot go; there nobody looks at it before it is closed.
+        if fcntl is None:
+            os.close(self._file)
+        with suppress(OSError):  # first, or who looks in between takes it for that of a process that died
             self._path.unlink()
+        if fcntl is not None:
+            os.close(self._file)
+        self._file = -1
 
 
 def alive(folder: Path, session: str) -> bool:
@@ -100,6 +136,9 @@ def _free(path: Path) -> int | None:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
+        os.close(file)
+        return None
+    if not _same(file, path):  # its owner took it away meanwhile
         os.close(file)
         return None
     return file

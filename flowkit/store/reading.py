@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from flowkit.errors import StoreError
 from flowkit.identity import digest
-from flowkit.store.rows import AttemptRow, BatchRow, Body, CallRow, ItemRow, NoteRow, Row, RunRow, StepRow
+from flowkit.store.rows import AttemptRow, BatchRow, Body, CallRow, ItemRow, NoteRow, Row, RunRow, Served, StepRow
 from flowkit.store.writing import COLUMNS, checksum
 
 _R = TypeVar("_R", bound=Row)
@@ -143,6 +143,20 @@ class Reading(ABC):
         with self.reading() as connection:
             number, mean = connection.execute(statement, (step, path)).fetchone()
         return int(number), mean
+
+    def served(self, *, run: str | None = None, batch: str | None = None) -> list[Served]:
+        """Return which models answered: in one run, in one batch, or at all; the newest first. Simulated ones are none."""
+        where, values = "1", tuple[str, ...]()
+        if run is not None:
+            where, values = "run = ?", (run,)
+        elif batch is not None:
+            where, values = "run IN (SELECT id FROM runs WHERE batch = ?)", (batch,)
+        statement = (
+            f"SELECT url, name, returned, max(started) FROM calls WHERE {where} AND state IN ('answered', 'rejected')"  # noqa: S608 - as above
+            " AND returned IS NOT NULL AND url NOT LIKE 'simulated:%' GROUP BY url, name, returned ORDER BY 4 DESC"
+        )
+        with self.reading() as connection:
+            return [Served(*row) for row in connection.execute(statement, values)]
 
     def batches(self, *, out: str | None = None) -> list[BatchRow]:
         """Return batches, the newest first."""

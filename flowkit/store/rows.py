@@ -221,5 +221,15 @@ class BatchRow:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model that answered, by the name that it was asked under, and when it did so last. No table: it is read from calls."""
+
+    url: str
+    name: str
+    returned: str
+    started: float
+
+
 Row: TypeAlias = Body | SessionRow | RunRow | StepRow | ItemRow | CallRow | AttemptRow | NoteRow | BatchRow
 ROWS: tuple[type[Row], ...] = (Body, SessionRow, RunRow, StepRow, ItemRow, CallRow, AttemptRow, NoteRow, BatchRow)

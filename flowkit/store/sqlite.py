@@ -55,15 +55,15 @@ class SqliteStore(Reading):
         self._closed = False
         with _said(self._path):
             _make(folder)
-            self._lease = leases.Lease(folder / LEASES, self.session)
-        try:
-            self._connection = self._open()
-            with _said(self._path):
-                self._reader = self._connect()
-                self._reader.execute("PRAGMA query_only = ON")
-        except BaseException:
-            self._lease.release()
-            raise
+            with leases.opening(folder / LEASES, 2 * busy):
+                self._lease = leases.Lease(folder / LEASES, self.session)
+                try:
+                    self._connection = self._open()
+                    self._reader = self._connect()
+                    self._reader.execute("PRAGMA query_only = ON")
+                except BaseException:
+                    self._lease.release()
+                    raise
         self._writer = Writer(self.transact, self._connection.close)
 
     @property
@@ -284,9 +284,11 @@ class SqliteStore(Reading):
 
     def _prepare(self, connection: sqlite3.Connection) -> bool:
         """Bring the tables up to date; return whether a process died here."""
+        connection.execute("BEGIN")  # another process may be making the tables now
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         (ours,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        connection.execute("COMMIT")
         if tables and (ours != schema.APPLICATION_ID or version < 1):
             raise Damaged(f"{self._path} is no record of flowkit")
         if version > schema.VERSION:
