@@ -6,6 +6,8 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +25,8 @@ class LoadFailed(Exception):
 
 
 _loaded: dict[Path, ModuleType] = {}
+#: What modules of a folder imported by plain names: of two folders that both have a `helper.py`, each gets its own.
+_beside: dict[Path, dict[str, ModuleType]] = {}
 
 
 def load(reference: str, *, beside: Path, root: Path) -> Any:
@@ -43,12 +47,27 @@ def load(reference: str, *, beside: Path, root: Path) -> Any:
     return found
 
 
-def _module(name: str, folder: Path, root: Path) -> ModuleType:
+def find(reference: str, *, beside: Path, root: Path) -> Path | None:
+    """Return the file of the project that `pkg.mod:name` leads to; None for an installed package, and where it leads nowhere."""
+    found = _file(reference.partition(":")[0], beside.parent, root)
+    return None if found is None else found[0]
+
+
+def _file(name: str, folder: Path, root: Path) -> tuple[Path, Path] | None:
+    """Return the file of a module, and the folder from which it is named."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        return None
     for base in dict.fromkeys((folder, root)):
         stem = base.joinpath(*name.split("."))
         for path in (stem.with_suffix(".py"), stem / "__init__.py"):
             if path.is_file():
-                return _from_file(name, path.resolve(), base)
+                return path.resolve(), base
+    return None
+
+
+def _module(name: str, folder: Path, root: Path) -> ModuleType:
+    if (found := _file(name, folder, root)) is not None:
+        return _from_file(name, *found)
     try:
         if importlib.util.find_spec(name) is not None:
             return importlib.import_module(name)
@@ -69,14 +88,37 @@ def _from_file(name: str, path: Path, base: Path) -> ModuleType:
         raise LoadFailed("module-import", f"module {name!r} cannot be imported from {path.name}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[unique] = module  # dataclasses and annotations look their module up here
-    sys.path.insert(0, str(base))  # what stands beside it may be imported by its plain name
     try:
-        spec.loader.exec_module(module)
+        with _importing(base):
+            spec.loader.exec_module(module)
     except Exception as e:
         del sys.modules[unique]
         raise LoadFailed("module-import", f"module {name!r} cannot be imported: {type(e).__name__}: {e}") from e
+    _loaded[path] = module
+    return module
+
+
+@contextmanager
+def _importing(base: Path) -> Iterator[None]:
+    """Let what stands in a folder be imported by its plain name, whatever other folders have under that name."""
+    for folder in [folder for folder in _beside if folder != base]:
+        for name, module in _beside[folder].items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+        if not folder.exists():  # a flow that was laid out for a while
+            del _beside[folder]
+    own = _beside.setdefault(base, {})
+    sys.modules.update({name: module for name, module in own.items() if name not in sys.modules})
+    before = set(sys.modules)
+    sys.path.insert(0, str(base))
+    try:
+        yield
     finally:
         if str(base) in sys.path:
             sys.path.remove(str(base))
-    _loaded[path] = module
-    return module
+        own.update({name: sys.modules[name] for name in sys.modules.keys() - before if _within(sys.modules[name], base)})
+
+
+def _within(module: ModuleType, base: Path) -> bool:
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    return any(isinstance(place, str) and Path(place).is_relative_to(base) for place in places)

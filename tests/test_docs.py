@@ -40,6 +40,8 @@ CODE = [
 INSTALLING = re.compile(r"^python3 -m venv \S+ && \S+/pip install -q -e \S+ && \S+/bin/", re.MULTILINE)
 #: Lines of shell that are not run here, each with its reason.
 NOT_RUN = {"python -m pytest -q -n auto --cov --cov-report=term:skip-covered": "these tests themselves"}
+#: Pages whose blocks work in a repository, in which the flows are committed.
+COMMITTED = {"reviewing.md", "from-code-to-git.md"}
 #: What examples of the docs name beside the flow.
 FILES = {
     "editorial.types.yaml": "Critique: {score: integer(1..10)}\n",
@@ -114,13 +116,31 @@ def test_configuration_loads(page: Path, text: str, tmp_path: Path) -> None:
 def test_commands_work(page: Path, text: str, copy: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every shell block is run as it stands, `flowkit` being this checkout; but for lines that are listed with the reason why not."""
     text = "\n".join(line for line in INSTALLING.sub("", text).splitlines() if line not in NOT_RUN)
+    run_block(text, tmp_path_factory, committed=page.name in COMMITTED)
+
+
+def test_what_the_page_on_reviewing_shows_is_what_is_printed(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """But for the digits of commits and fingerprints."""
+    page = (DOCS / "reviewing.md").read_text(encoding="utf-8")
+    ((block, shown),) = re.findall(r"```sh\n([^`]*)```\n\n```text\n([^`]*)```", page)
+    printed = run_block(block, tmp_path_factory, committed=True)
+    assert re.sub(r"\b[0-9a-f]{10,16}\b", "…", printed) == re.sub(r"\b[0-9a-f]{10,16}\b", "…", shown)
+
+
+def run_block(text: str, tmp_path_factory: pytest.TempPathFactory, *, committed: bool) -> str:
+    """Run a block of shell in this folder, `committed` if need be, and return what it prints."""
     bin_ = tmp_path_factory.mktemp("bin")
     command = bin_ / "flowkit"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m flowkit "$@"\n')
     command.chmod(command.stat().st_mode | stat.S_IEXEC)
     env = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    if committed:
+        who = {"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.org", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        env |= who | {name.replace("AUTHOR", "COMMITTER"): value for name, value in who.items()}
+        subprocess.run(["bash", "-euc", "git init -q -b main && git add . && git commit -qm Begin"], env=env, check=True)
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("page", [*CODE, DOCS / "errors.md"], ids=lambda page: str(page.relative_to(ROOT)))

@@ -21,7 +21,7 @@ from flowkit import printable
 from flowkit.batch import AHEAD, CONCURRENCY, Journal, Start, Threaded
 from flowkit.batch.journal import PRINTED, StoreJournal
 from flowkit.budget import Budget, Limits
-from flowkit.commands import columns, given, screen
+from flowkit.commands import columns, given, locked, screen
 from flowkit.commands.batch_out import Beginning, begin, begin_again, finish_again
 from flowkit.commands.batch_work import Done, Filed, Printed, View, Work
 from flowkit.commands.columns import Columns
@@ -73,7 +73,7 @@ _EXAMPLES = (
 def command(opening: Opening, keeping: Keeping, *, data: str | None, simulate: str | None, **chosen: Any) -> int:
     """Run a flow over the rows of a file.
 
-    The rows of a JSONL or CSV file, and one line of JSON for each, in order. A row gives the inputs of one run: each column the input of its name. A row that cannot be read, or that fails, has a line that
+    JSONL or CSV goes in, one line of JSON for each row comes out, in order. A row gives the inputs of one run: each column the input of its name. A row that cannot be read, or that fails, has a line that
     says so, and the others run. Memory does not grow with the number of rows.
 
     Exit codes: 0 ok; 1 rows failed; 2 wrong file, input or configuration, nothing was called; 3 stopped by server, key or quota; 4
@@ -280,6 +280,8 @@ class Job:
                         await journal.end(done.status)
         finally:
             out.close()
+        if journal is not None and self._simulate is None and not self._quiet:
+            locked.warn(Path(flow.provenance.path), batch=journal.id)
         return self._report(done, board, clock(), kept=journal is not None)
 
     def _start(self, flow: Flow, batch: str) -> Start:

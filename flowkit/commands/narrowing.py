@@ -21,6 +21,10 @@ class Narrowing:
         self.simulated: list[str] = []
         self.sampled: list[str] = []
 
+    def without_functions(self, plan: Plan) -> Plan:
+        """Return a plan of which no function runs, unless all may."""
+        return replace(plan, steps={id_: self._before(step, id_) for id_, step in plan.steps.items()})
+
     def upto(self, plan: Plan, names: Sequence[str], prefix: str = "") -> Plan:
         """Return a plan that runs nothing but a step (`names` leads to it, through sub-flows) and what it waits for."""
         target = plan.steps[names[0]]

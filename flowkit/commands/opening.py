@@ -13,19 +13,22 @@ from typing import Any
 
 import click
 
-from flowkit import compiler, config, project, replies, source
+from flowkit import config, project, replies, source
 from flowkit.client import Responder
 from flowkit.commands import given, screen
 from flowkit.commands.keeping import Keeping
+from flowkit.commands.revision import Located, kept
 from flowkit.compiler import Checked
 from flowkit.errors import ConfigError, FlowError, Problems
 from flowkit.flow import Flow
 from flowkit.plan import ChatWork, Plan
 from flowkit.project import PathRefused
+from flowkit.provenance import Committed
 from flowkit.replies import Replies
 from flowkit.runtime import Runtime
 from flowkit.simulator import Simulator
 from flowkit.spelling import did_you_mean
+from flowkit.store import home
 
 #: What commands keep that call nothing.
 NOTHING = Keeping(record=False)
@@ -47,6 +50,11 @@ class Opening:
     env_file: str | None = None
     variant: tuple[str, ...] = ()
 
+    @property
+    def located(self) -> Located:
+        """Where the flow is read, and where it is in the working tree. Raises ConfigError for a revision without it."""
+        return kept(self.flow)
+
     def open(self, *, simulate: str | None, keeping: Keeping = NOTHING) -> Flow:
         """Check the flow whole and return it, with the servers or the simulator that the options name, and the record.
 
@@ -58,7 +66,10 @@ class Opening:
         plan = checked.valid()
         runtime = self.runtime(None if simulate is None else self.simulator(simulate, plan), keeping)
         self._refuse_unused(plan, runtime)
-        return Flow(plan, runtime, warnings=checked.problems, files=checked.files, options=self.changes(simulate, keeping))
+        snapshot = self.located.snapshot
+        committed = None if snapshot is None else Committed(self.located.today, snapshot.commit)
+        options = self.changes(simulate, keeping)
+        return Flow(plan, runtime, warnings=checked.problems, files=checked.files, options=options, committed=committed)
 
     def changes(self, simulate: str | None, keeping: Keeping) -> dict[str, Any]:
         """Return what the options change about the flow, as data: with it `resume` opens the same flow again, from any folder."""
@@ -70,6 +81,7 @@ class Opening:
             "env_file": self.env_file and str(Path(self.env_file).absolute()),
             "simulate": simulate if simulate in {None, BY_TYPE} else str(Path(str(simulate)).absolute()),
             "fresh": keeping.fresh,
+            "revision": self.located.snapshot and self.located.snapshot.commit,
         }
         return {name: value for name, value in said.items() if value}
 
@@ -89,27 +101,32 @@ class Opening:
 
     def check(self) -> Checked:
         """Check the flow as the options change it. Raises ConfigError."""
-        path = Path(self.flow)
+        found = self.located
         variants = pairs(self.variant, "--variant", "STEP=NAME, such as reply=short")
-        models = self.runtime(None).config(path)
-        return compiler.check(path, cwd=Path.cwd(), models=models, overrides=self.settings, variants=variants)
+        return found.check(models=self.runtime(None).config(found.path), overrides=self.settings, variants=variants)
 
     def runtime(self, responder: Responder | None, keeping: Keeping = NOTHING) -> Runtime:
         """Return what asks the servers that the options name, or the responder in their place. Raises ConfigError."""
         env = None if self.env_file is None else config.dotenv(Path(self.env_file), os.environ)
+        record = keeping.record
+        if record is True and (found := self.located).snapshot is not None:  # what ran is kept where the flow is today
+            record = home(project.find(found.today), os.environ)
         return Runtime(
             models=pairs(self.model),
             simulate=responder or False,
             env=env,
-            record=keeping.record,
+            record=record,
             cache=not keeping.fresh,
             warn=screen.say,
         )
 
     def simulator(self, simulate: str | None, plan: Plan) -> Simulator:
         """Return a simulated server that answers from a file, or by type. Raises FlowError when the file is wrong."""
-        said = None if simulate in {None, BY_TYPE} else _replies(Path(str(simulate)), plan)
-        return Simulator(said, seed=self.seed)
+        return Simulator(self.replies(simulate, plan), seed=self.seed)
+
+    def replies(self, simulate: str | None, plan: Plan) -> Replies | None:
+        """Return what `--simulate` says, None where it names no file. Raises FlowError when the file is wrong."""
+        return None if simulate in {None, BY_TYPE} else _replies(Path(str(simulate)), plan)
 
     def values(self, plan: Plan, command: str) -> dict[str, Any]:
         """Return the inputs, those of the file below those that are named.

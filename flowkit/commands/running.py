@@ -17,7 +17,7 @@ import click
 
 from flowkit import printable, project
 from flowkit.budget import Limits
-from flowkit.commands import screen
+from flowkit.commands import locked, screen
 from flowkit.commands.streaming import Streaming
 from flowkit.commands.watching import INTERRUPTED, Ended, finished, watch
 from flowkit.console import outputs
@@ -104,6 +104,8 @@ def run_to_end(name: str, ready: Callable[[], Ready], shown: Shown, *, simulated
 
         def over(ended: Ended) -> int:
             showing.close()
+            if found.kept and not simulated and not shown.quiet:
+                locked.warn(Path(found.flow.provenance.path), run=ended.run.id)
             return _report(ended, showing, target, shown, _going_on(ended.run, found.flow) if found.kept else "")
 
         with showing:

@@ -103,7 +103,7 @@ class _Compiler:
         document = source.parse(data, path=path, shown=shown, problems=problems)
         if self.overrides and len(self.open) == 1:
             document = overlay(document, self.overrides, problems)
-        spec = parser.parse(document, self.session.project, path, problems, self.session.load)
+        spec = parser.parse(document, self.session.project, path, problems, self.session.load, self.session.files)
         return None if spec is None else self._plan(spec, variants)
 
     def _plan(self, written: FlowSpec, variants: Choice) -> Plan:

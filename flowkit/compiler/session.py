@@ -71,6 +71,8 @@ class Session:
 
     def load(self, reference: str, beside: Path) -> Any:
         """Return a Python object that a flow names. Raises LoadFailed."""
+        if (file := functions.find(reference, beside=beside, root=self.project.root)) is not None:
+            self.files[file] = None
         return functions.load(reference, beside=beside, root=self.project.root)
 
     # -- texts ---------------------------------------------------------------------------------------------

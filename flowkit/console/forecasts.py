@@ -51,7 +51,7 @@ def text(forecast: Forecast) -> str:
     lines = [f"{forecast.flow}: {printable.plural(forecast.rows, 'row')} of inputs" if forecast.rows != 1 else forecast.flow]
     for step in forecast.steps.values():
         lines.append(f"  {printable.pad(step.path, names)}  {printable.pad(said[step.path], wide)}  {_money(step)}".rstrip())
-    lines += ["", *_total(forecast)]
+    lines += ["", *total(forecast)]
     lines += [f"would fail: {printable.line(failure)}" for failure in forecast.failures]
     return "".join(f"{line}\n" for line in lines)
 
@@ -82,7 +82,8 @@ def _money(step: StepForecast) -> str:
     return f"{model}about {printable.count(step.input_tokens)} tokens sent, {out}{cost}"
 
 
-def _total(forecast: Forecast) -> list[str]:
+def total(forecast: Forecast) -> list[str]:
+    """Return what all of it comes to, a line for calls and one for their cost."""
     more = f"; more may follow in {', '.join(forecast.open)}" if forecast.open else ""
     lines = [f"{forecast.hits} from the record, {printable.plural(forecast.calls, 'call')} to make{more}"]
     if forecast.unpriced:

@@ -14,7 +14,7 @@ from flowkit.difference.types import Types
 from flowkit.meaning import Meaning
 from flowkit.plan import Plan
 
-__all__ = ["Change", "Kind", "affected", "difference"]
+__all__ = ["Change", "Kind", "affected", "difference", "model_in_words"]
 
 #: Keys of a step under which texts stand, and those under which no expression does.
 _TEXTS = frozenset("text included user assistant message url detail data format file_id filename file_data".split())
@@ -156,7 +156,7 @@ class _Difference:
             return
         sides = ((before, self._before, self._pairs[step]), (after, self._after, step))
         told = [
-            [_model(one, names[at] if at < len(names) else "") for at, one in enumerate(models)]
+            [model_in_words(one, names[at] if at < len(names) else "") for at, one in enumerate(models)]
             for models, meaning, path in sides
             for names in [meaning["settings"].get(path, {}).get("models", [])]
         ]
@@ -280,7 +280,7 @@ def _text(value: Json) -> tuple[Json, list[str]]:
     return value, []
 
 
-def _model(model: Mapping[str, Json], name: str) -> str:
+def model_in_words(model: Mapping[str, Json], name: str) -> str:
     """Return a model in words: `fast (gpt-4.1-mini at api.openai.com, structured auto)`."""
     if "url" not in model:
         return " ".join(filter(None, [name or model.get("name", ""), f"({model['model']})" if "model" in model else ""]))

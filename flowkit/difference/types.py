@@ -59,6 +59,15 @@ class Types:
             self._sides.add(path, "moved", *shared, steps=self._steps)
 
 
+def fields(schema: Schema) -> dict[str, str] | str:
+    """Return the fields of a record in words; of another type the type itself."""
+    whole = _expanded(schema, schema)
+    if "properties" not in whole:
+        return spelled(whole, schema)
+    required = whole.get("required", ())
+    return {f"{name}{'' if name in required else '?'}": spelled(each, schema) for name, each in whole["properties"].items()}
+
+
 def spelled(schema: Schema, root: Schema) -> str:
     """Return a schema in the words of the flow file, with its description and default; as JSON where they lack a word for it."""
     own = {key: value for key, value in schema.items() if key not in ("description", "default", "examples", "$defs")}

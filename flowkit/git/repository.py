@@ -46,6 +46,8 @@ class Commit:
     subject: str
     #: Path as asked for → path in this commit, both from the top; a file that was not there is not named.
     names: Mapping[str, str] = field(default_factory=dict)
+    #: Whether it joins several.
+    merge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,13 @@ class Repository:
         mine = Path(os.fsdecode(self._ask("rev-parse", "--absolute-git-dir").removesuffix(b"\n"))).resolve()
         return (self.root / env["GIT_DIR"]).resolve() == mine
 
+    def fork(self, one: str, other: str) -> str:
+        """Return the commit from which two revisions went apart. Raises ConfigError when there is none."""
+        try:
+            return self._ask("merge-base", self.resolve(one), self.resolve(other)).decode("ascii").strip()
+        except GitFailed:
+            raise ConfigError(f"{one!r} and {other!r} have no commit in common: name one commit, or two with `..`") from None
+
     # -- files ---------------------------------------------------------------------------------------------
 
     def list(self, commit: str, folder: str = "") -> tuple[Entry, ...]:
@@ -233,6 +242,12 @@ class Repository:
                 first = os.fsdecode(words.pop(0))
                 last = os.fsdecode(words.pop(0)) if status[:1] in b"RC" and status[1:].isdigit() else first
                 yield commit, None if status == b"A" else first, None if status == b"D" else last
+
+    def commit(self, revision: str) -> Commit:
+        """Return what a commit says of itself. Raises ConfigError when there is none."""
+        said = self._ask("log", "-1", "--encoding=UTF-8", "--format=%H%x1f%ct%x1f%an%x1f%P%x1f%s", self.resolve(revision), "--")
+        id_, seconds, author, parents, subject = said.decode("utf-8", "replace").removesuffix("\n").split("\x1f", 4)
+        return Commit(id_, author, int(seconds), subject, merge=" " in parents)
 
     def name_at(self, commit: str, path: str) -> str | None:
         """Return how the file that is called `path` in the working tree was called in a commit; None where it was not there."""
