@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -178,15 +178,17 @@ class Flow:
         """Check inputs and models, and return a run that only waits to be awaited. Raises as `run` does; nothing was called then.
 
         `id` of a run in the record lets that one go on. `given` holds outputs by the path of their step, valid ones, which are taken
-        as they are. A `ledger` stands in the place of the record, a `tape` around it. `limits` count above those of the flow, `within` is the budget of
-        the batch, and `batch` says which row of it this is.
+        as they are. A `ledger` stands in the place of the record, a `tape` around it. `limits` count above those of the flow, `within`
+        is the budget of the batch, and `batch` says which row of it this is.
         """
         plan = self.plan
         valid = self.validate(inputs)
-        if not self._ready:
-            if ledger is None or not ledger.offline:
-                self._runtime.require(plan)
-                self._ready = True
+        if not self._ready and (ledger is None or not ledger.offline):
+            self._runtime.require(plan)
+            self._ready = True
+        whole = _limits(plan, limits)
+        if whole.cost is not None or (within is not None and within.budget.limits.cost is not None):
+            self._runtime.require_prices(plan)
         run = Run(id or uuid.uuid4().hex[:12], plan.name, simulated=self._runtime.simulated, inputs=valid)
         return Started(
             self,
@@ -198,7 +200,7 @@ class Flow:
             given=given,
             ledger=ledger,
             tape=tape,
-            limits=limits,
+            limits=whole,
             within=within,
             batch=batch,
             named=id is not None and batch is None,
@@ -212,6 +214,14 @@ class Flow:
             lines = "\n".join(f"  {error}" for error in e.errors)
             raise InputError(f"the inputs of flow {self.name!r} do not fit:\n{lines}") from None
         return valid
+
+
+def _limits(plan: Plan, wanted: Limits | None) -> Limits:
+    """Return the limits of a run: those that are wanted, and for the rest those of the flow."""
+    said = plan.limits
+    own = Limits(said.calls, said.tokens, None if said.cost is None else Decimal(str(said.cost)), said.seconds)
+    given = {} if wanted is None else {f.name: value for f in fields(Limits) if (value := getattr(wanted, f.name)) is not None}
+    return replace(own, **given)
 
 
 def _silent(_event: Event) -> None:
@@ -233,7 +243,7 @@ class Started:
         given: Mapping[str, Any],
         ledger: Ledger | None,
         tape: Callable[[Ledger | None], Ledger] | None,
-        limits: Limits | None,
+        limits: Limits,
         within: Spending | None,
         batch: tuple[str, int] | None,
         named: bool,
@@ -334,8 +344,8 @@ class Started:
 
     def _recorded(self, runtime: Runtime) -> RunRecord | None:
         """Let the record read what happens, if there is one. Raises StoreError."""
-        recorder = runtime.recorder(self._plan)
-        if recorder is None or self._ledger is not None:
+        recorder = runtime.recorder(self._plan) if self._ledger is None else None
+        if recorder is None:
             return None
         batch, row = self._batch or (None, None)
         record = RunRecord(recorder, self.run, self._flow.provenance, batch=batch, row=row, named=self._named)
@@ -350,17 +360,10 @@ class Started:
         return record
 
     def _spending(self) -> Spending | None:
-        said = self._plan.limits
-        cost = None if said.cost is None else Decimal(str(said.cost))
-        limits = Limits(said.calls, said.tokens, cost, said.seconds)
-        if self._limits is not None:
-            limits = Limits(
-                *(getattr(limits if (own := getattr(self._limits, f.name)) is None else self._limits, f.name) for f in fields(Limits))
-            )
-        if limits == Limits() and self._within is None:
+        if self._limits == Limits() and self._within is None:
             return None
         parent = None if self._within is None else self._within.budget
-        return Spending(Budget(limits, parent=parent, now=asyncio.get_running_loop().time()), within=self._within)
+        return Spending(Budget(self._limits, parent=parent, now=asyncio.get_running_loop().time()), within=self._within)
 
     def _watch(self, spending: Spending | None) -> asyncio.TimerHandle | None:
         """Stop the run when its time is up."""

@@ -181,6 +181,22 @@ class Runtime:
             _taught(self._responder, plan)
         return client
 
+    def require_prices(self, plan: Plan) -> None:
+        """Refuse a limit of cost that cannot be kept, before anything is asked. Raises ConfigError."""
+        found = [
+            self.resolve(name, owner)
+            for _, owner, step in plan.walk()
+            if isinstance(step.work, ChatWork)
+            for name in step.work.models or ("",)
+        ]
+        unknown = {each.endpoint.name: None for each in found if self.tariff(each, each.params) is None}
+        if unknown:
+            names = ", ".join(unknown)
+            raise ConfigError(
+                f"a limit of cost needs the price of every model that may be asked, and that of {names} is unknown: give it a `price` in"
+                " flowkit.toml or under `models` of the flow (the extra `prices` knows those of public servers)"
+            )
+
     def require(self, plan: Plan) -> None:
         """Refuse a plan whose models cannot be asked, before anything is. Raises ConfigError."""
         missing: dict[str, None] = {}

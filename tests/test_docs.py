@@ -172,7 +172,7 @@ def test_generated_pages_are_in_step(name: str) -> None:
 
 def test_the_index_has_every_page() -> None:
     index = (DOCS / "index.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\]\((\w+\.md)\)", index)) == {page.name for page in DOCS.glob("*.md")} - {"index.md"}
+    assert set(re.findall(r"\]\(([\w-]+\.md)\)", index)) == {page.name for page in DOCS.glob("*.md")} - {"index.md"}
 
 
 def test_the_list_of_filters_and_tests_is_whole() -> None:

@@ -82,12 +82,15 @@ def test_cost_never_goes_beyond_the_limit(server: CountingServer) -> None:
     assert json.loads(found.stdout)["cost"] <= 0.0001
 
 
-def test_without_a_price_a_cost_limit_stops_before_the_first_call(server: CountingServer) -> None:
-    """What cannot be kept is not promised."""
-    Path("flowkit.toml").write_text(Path("flowkit.toml").read_text().replace("price", "#"))
+def test_without_every_price_a_cost_limit_is_refused_before_the_first_call(server: CountingServer) -> None:
+    """What cannot be kept is not promised, also where only the last step has no price."""
+    Path("flowkit.toml").write_text(Path("flowkit.toml").read_text() + '[models.other]\nmodel = "p/gpt-2"\n')
+    Path("a.flow.yaml").write_text(FLOW + '  last: {model: other, prompt: "{{ steps.each.output }}"}\n')
     found = run("--max-cost", "1")
-    assert (found.exit_code, server.count) == (4, 0)
-    assert "price of p/gpt is unknown" in found.stderr
+    assert (found.exit_code, server.count) == (2, 0)
+    assert "that of p/gpt-2 is unknown" in found.stderr
+    Path("a.flow.yaml").write_text(FLOW + '  last: {model: other, prompt: "{{ steps.each.output }}"}\nlimits: {cost: 1}\n')
+    assert (run().exit_code, server.count) == (2, 0)
 
 
 def test_a_simulated_run_costs_nothing(server: CountingServer) -> None:

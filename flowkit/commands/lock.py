@@ -36,7 +36,6 @@ _EXAMPLES = (
 def command(*, flows: tuple[str, ...], only_check: bool) -> int:
     """Write down what models lead to and which answered, or check it.
 
-
     flowkit.lock holds for each name of a model the provider's model, the host of the server, the parameters of the alias, and the model
     that the server said had answered last, as far as the record knows; what is not known stays as the file has it. `flowkit run` and
     `flowkit batch` warn when another model answers.
