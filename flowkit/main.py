@@ -26,6 +26,7 @@ VERBS: Final = {
     "resume": "Go on with a run that did not reach its end.",
     "why": "Say why calls were made and not taken from the record; nothing is called.",
     "test": "Run the tests of flows.",
+    "bisect": "Find the commit that broke a case of a test.",
     "check": "Find the mistakes in flow files; nothing is called.",
     "plan": "Say which calls a run would make, and what they cost at most; nothing is called.",
     "render": "Show the exact messages that a step would send; nothing is called.",

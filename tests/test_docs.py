@@ -41,7 +41,7 @@ INSTALLING = re.compile(r"^python3 -m venv \S+ && \S+/pip install -q -e \S+ && \
 #: Lines of shell that are not run here, each with its reason.
 NOT_RUN = {"python -m pytest -q -n auto --cov --cov-report=term:skip-covered": "these tests themselves"}
 #: Pages whose blocks work in a repository, in which the flows are committed.
-COMMITTED = {"reviewing.md", "from-code-to-git.md"}
+COMMITTED = {"reviewing.md", "from-code-to-git.md", "comparing-tests.md"}
 #: What examples of the docs name beside the flow.
 FILES = {
     "editorial.types.yaml": "Critique: {score: integer(1..10)}\n",

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -155,4 +156,10 @@ def _plain(name: str) -> bool:
 
 def _file(module: ModuleType) -> str | None:
     found = getattr(module, "__file__", None)
-    return os.path.realpath(found) if isinstance(found, str) else None
+    return _real(found) if isinstance(found, str) else None
+
+
+@lru_cache(maxsize=8192)
+def _real(path: str) -> str:
+    """Resolve a path once: there are thousands of modules, and a search through history asks for each version."""
+    return os.path.realpath(path)
