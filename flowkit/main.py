@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 #: What each verb does. Its module is imported when the verb is used, so that `flowkit --help` pays for none of them.
 VERBS: Final = {
+    "init": "Start a project with a flow that runs at once.",
+    "check": "Find the mistakes in flow files; nothing is called.",
+    "fmt": "Lay out flow files in one way; what they say stays.",
+    "import": "Turn prompts of other tools into flows.",
     "run": "Run a flow and print its outputs.",
     "batch": "Run a flow over the rows of a file.",
-    "runs": "List, show, compare, export and delete recorded runs.",
+    "plan": "Say which calls a run would make, and what they cost at most; nothing is called.",
     "resume": "Go on with a run that did not reach its end.",
+    "runs": "List, show, compare, export and delete recorded runs.",
     "why": "Say why calls were made and not taken from the record; nothing is called.",
     "test": "Run the tests of flows.",
     "bisect": "Find the commit that broke a case of a test.",
-    "check": "Find the mistakes in flow files; nothing is called.",
-    "plan": "Say which calls a run would make, and what they cost at most; nothing is called.",
-    "render": "Show the exact messages that a step would send; nothing is called.",
     "diff": "Say what changed in what flows mean, and what models are told now; nothing is called.",
     "log": "List the commits that changed what a flow means, and how their runs went.",
     "lock": "Write down what models lead to and which answered, or check it.",
+    "render": "Show the exact messages that a step would send; nothing is called.",
     "graph": "Draw the steps of a flow.",
-    "fmt": "Lay out flow files in one way; what they say stays.",
-    "import": "Turn prompts of other tools into flows.",
-    "init": "Start a project with a flow that runs at once.",
-    "doctor": "Show versions, configuration, keys and servers.",
     "models": "Show where models lead, and whether their servers answer.",
+    "doctor": "Show versions, configuration, keys and servers.",
     "schema": "Print the JSON Schema of flow files, for editors.",
     "completion": "Print the script that lets a shell complete commands.",
 }
@@ -47,7 +47,8 @@ EXAMPLES: Final = (
     ("flowkit init hello", "start a project"),
     ("flowkit run hello/flows/hello.flow.yaml -i name=Ada --simulate", "run a flow; no model is asked"),
     ("flowkit check", "check all flows below this folder"),
-    ("flowkit render F STEP", "see what a step would send"),
+    ("flowkit runs show", "see what the last run sent and got"),
+    ("flowkit diff", "see what a change means to the model"),
 )
 
 #: The shell's own codes for a process that was interrupted, and for one whose reader went away.
