@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 if TYPE_CHECKING:
+    from flowkit.suites.bench import Bench, Mode
     from flowkit.suites.results import CaseResult, MetricResult, Outcome
-    from flowkit.suites.running import Bench
     from flowkit.suites.spec import Case, Suite
 
 _FLOW, _TESTS = ".flow.yaml", ".test.yaml"
 _WIDTH = 100
+_OPTIONS = {
+    "simulate": "Tests of flows ask no model: steps without a reply answer by type.",
+    "record": "Tests of flows ask models, and keep each answer in cassettes/ beside the tests.",
+    "replay": "Tests of flows answer from cassettes alone.",
+    "live": "Tests of flows ask models although their answers are recorded.",
+    "no-baseline": "Tests of flows are compared with no baseline.",
+}
+#: Where answers may come from; of these and `simulate` one may be given.
+_SOURCES: tuple[Literal["record", "replay", "live"], ...] = ("record", "replay", "live")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare `--flowkit-simulate`."""
+    """Declare the options that say where answers come from; by default as `flowkit test` has it."""
     group = parser.getgroup("flowkit", "tests of flows")
-    group.addoption("--flowkit-simulate", action="store_true", help="Tests of flows ask no model: steps without a reply answer by type.")
+    for name, said in _OPTIONS.items():
+        group.addoption(f"--flowkit-{name}", action="store_true", help=said)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse options that exclude each other. Raises UsageError."""
+    said = [f"--flowkit-{name}" for name in (*_SOURCES, "simulate") if config.getoption(f"--flowkit-{name}")]
+    if len(said) > 1:
+        raise pytest.UsageError(f"{' and '.join(said)} exclude each other")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -50,6 +68,35 @@ class Unjudged(Exception):
     """A test could not be judged; the message is what `flowkit test` says."""
 
 
+def _bench(config: pytest.Config) -> Bench:
+    from flowkit.client import Responder
+    from flowkit.replies import Replies
+    from flowkit.runtime import Runtime
+    from flowkit.suites.bench import Bench, in_ci
+
+    mode: Mode = next((name for name in _SOURCES if config.getoption(f"--flowkit-{name}")), "auto")
+
+    def make(models: Mapping[str, str], responder: Responder | None) -> Runtime:
+        return Runtime(models=models, simulate=responder or False, record=responder is None, cache=True)
+
+    simulate = Replies() if config.getoption("--flowkit-simulate") else None
+    return Bench(make, simulate=simulate, mode=mode, ci=in_ci(os.environ), compare=not config.getoption("--flowkit-no-baseline"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Remove, when all tests of a file are recorded, what is recorded of cases that are gone."""
+    if not session.config.getoption("--flowkit-record"):
+        return
+    from flowkit.suites import shelves
+    from flowkit.suites.bench import own_replies
+
+    for file in dict.fromkeys(file for item in session.items if (file := item.getparent(FlowTests)) is not None):
+        cases = file.suite.cases()
+        chosen = {item.name for item in session.items if isinstance(item, CaseItem) and item.path == file.path}
+        if chosen.issuperset(case.name for case in cases):
+            shelves.remove(shelves.stale(file.suite, [case for case in cases if own_replies(case) is None]))
+
+
 class FlowTests(pytest.File):
     """One file that holds tests of a flow."""
 
@@ -60,10 +107,8 @@ class FlowTests(pytest.File):
         """Yield a test for each case, and one for each metric."""
         from flowkit.console import problems  # only pytest runs that find tests of flows pay for it
         from flowkit.errors import ConfigError
-        from flowkit.replies import Replies
         from flowkit.runtime import Runtime
         from flowkit.suites.loading import load
-        from flowkit.suites.running import Bench
 
         cwd = self.config.rootpath
         try:
@@ -75,7 +120,7 @@ class FlowTests(pytest.File):
         if loaded.suite is None:
             return
         self.suite = loaded.suite
-        self.bench = Bench(simulate=Replies() if self.config.getoption("--flowkit-simulate") else None)
+        self.bench = _bench(self.config)
         results: dict[str, CaseResult] = {}
         for case in self.suite.cases():
             yield CaseItem.from_parent(self, name=case.name, case=case, results=results)
@@ -95,12 +140,19 @@ class _Item(pytest.Item):
 
     def result(self, case: Case) -> CaseResult:
         """Return what became of a case, which runs unless it has."""
-        from flowkit.suites.running import run_case  # slow, and paid once a test is there
+        from flowkit.suites.running import run_cases  # slow, and paid once a test is there
 
         if case.name not in self.results:
-            bench = self.getparent(FlowTests).bench  # type: ignore[union-attr]  # that is where items come from
-            self.results[case.name] = asyncio.run(run_case(case, bench))
+            report = asyncio.run(run_cases([case], self.file.bench))
+            self.results[case.name] = report.cases[0]
         return self.results[case.name]
+
+    @property
+    def file(self) -> FlowTests:
+        """The file of the test."""
+        found = self.getparent(FlowTests)
+        assert found is not None, "that is where items come from"
+        return found
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show what failed without a traceback: no code of the user is on it."""
@@ -151,13 +203,16 @@ class MetricItem(_Item):
 
     def setup(self) -> None:
         """Measure. Raises Unjudged."""
+        from flowkit.suites.drifting import drifted
         from flowkit.suites.measuring import measure
         from flowkit.suites.results import Outcome
 
         chosen = {item.name for item in self.session.items if isinstance(item, CaseItem) and item.path == self.path}
         if not chosen.issuperset(case.name for case in self.cases):
             pytest.skip("a metric is over all cases, and not all were chosen")
-        self.found = measure(self.name, self.metric, [self.result(case) for case in self.cases])
+        found = measure(self.name, self.metric, [self.result(case) for case in self.cases])
+        baseline = self.file.bench.baseline(self.file.suite)
+        self.found = found if baseline is None else [drifted(baseline, "", each) for each in found]
         self._refuse(Outcome.ERROR, Unjudged)
 
     def runtest(self) -> None:

@@ -36,7 +36,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return pytester.runpytest_subprocess("-p", "flowkit.pytest_plugin", "-p", "no:cacheprovider", *args)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
 
 
 def test_outcomes_are_those_of_flowkit_test(project: pytest.Pytester) -> None:
@@ -65,7 +65,7 @@ def test_a_metric_is_skipped_when_not_all_of_its_cases_are_chosen(project: pytes
 
 
 def test_the_plugin_can_be_turned_off(project: pytest.Pytester) -> None:
-    found = project.runpytest_subprocess("-p", "flowkit.pytest_plugin", "-p", "no:flowkit.pytest_plugin")
+    found = project.runpytest_subprocess("-p", "no:flowkit")
     found.assert_outcomes()
 
 

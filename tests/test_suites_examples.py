@@ -8,12 +8,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from example_cassettes import calls, cases
 
 from flowkit import config
 from flowkit.keys.tests import TABLES
 from flowkit.project import find
-from flowkit.suites import load
-from flowkit.suites.running import Bench, run_cases
+from flowkit.suites import load, shelves
+from flowkit.suites.bench import Bench, own_replies
+from flowkit.suites.running import run_cases
+from flowkit.suites.spec import Case
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "flows").rglob("*.test.yaml"))
@@ -24,15 +27,26 @@ def test_an_example_passes_its_own_tests(file: Path) -> None:
     loaded = load(file, cwd=ROOT, models=config.load(find(file), {}))
     assert loaded.problems == ()
     assert loaded.suite is not None
-    bench = Bench()
-    assert all(bench.said(case) is not None for case in loaded.suite.cases())
+    bench = Bench(mode="replay")
     report = asyncio.run(run_cases(loaded.suite.cases(), bench))
     assert [v.reason for r in report.cases for t in r.trials for v in t.verdicts if v.outcome != "passed"] == []
     assert report.exit_code == 0
 
 
-def test_there_are_such_files() -> None:
-    assert len(FILES) >= 2
+def test_every_example_has_tests() -> None:
+    assert {file.parent for file in FILES} == {path.parent for path in (ROOT / "flows").glob("*/expected.json")}
+
+
+@pytest.mark.parametrize("case", list(cases()), ids=repr)
+def test_cassettes_of_examples_say_what_their_replies_say_and_who_wrote_it(case: Case) -> None:
+    """Written anew by `python tests/example_cassettes.py` when a flow changes."""
+    found = shelves.shelf(case).calls
+    assert {call.key: call.reply for call in found} == {call.key: call.reply for call in calls(case)}
+    assert all(call.by_hand for call in found)
+    texts = [path.read_text(encoding="utf-8") for path in shelves.folder(case.suite).rglob("*.yaml")]
+    assert texts
+    assert all(text.startswith("# Written by hand, not by a model") for text in texts)
+    assert shelves.stale(case.suite, [each for each in case.suite.cases() if own_replies(each) is None]) == []
 
 
 def blocks() -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from copy import copy
 from difflib import SequenceMatcher
 from typing import Any
 
 from flowkit import textdiff
+from flowkit.cassettes.recording import Tape
 from flowkit.cassettes.tapes import Call, canonical
 from flowkit.chat import Attempt, ChatRequest, Completion
 from flowkit.endpoints import Endpoint
@@ -33,22 +35,32 @@ class Player:
     def __init__(self, calls: Iterable[Call], where: str) -> None:
         self._calls = {call.key: call for call in calls}
         self._where = where
-        self._asked: dict[tuple[str, int | None], int] = {}
-        #: Recorded calls that were used.
-        self.used: set[tuple[str, int]] = set()
+        self._tape = Tape()
+        self._head = ""
+        #: Questions without an answer, whatever the flow made of it.
+        self.missed: list[NotRecorded] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all is recorded."""
+        return not self._calls
+
+    def under(self, head: str) -> Player:
+        """Return the same one for another flow whose questions belong to the run: a judge, `head` before the names of its steps."""
+        other = copy(self)
+        other._head = head
+        return other
 
     async def open(self, endpoint: Endpoint, request: ChatRequest, *, cache: bool | float | None) -> Replayed:
         """Return the recorded answer. Raises NotRecorded, or the error that was recorded."""
         asked = question(endpoint, request)
         said: dict[str, Any] = json.loads(asked.body)
         body = digest(canonical(said))
-        before = self._asked.get((body, request.sample), 0)
-        self._asked[body, request.sample] = before + 1
-        key = (body, before * request.samples + (request.sample or 0))
+        key = (body, self._tape.numbered(asked.body, request))
         call = self._calls.get(key)
         if call is None:
-            raise NotRecorded(self._missing(request.step, said, key))
-        self.used.add(key)
+            self.missed.append(NotRecorded(self._missing(self._head + request.step, said, key), step=self._head + request.step))
+            raise self.missed[-1]
         if call.error is not None:
             message = str(call.error.get("message", "failed when it was recorded"))
             raise ModelError(message, kind=str(call.error.get("kind", "server")), status=call.error.get("status"))

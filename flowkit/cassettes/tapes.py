@@ -1,6 +1,7 @@
 """Recorded calls as small text files: one for each case and step, whose lines show what changed when they are recorded again.
 
     cassettes/<flow>/<case>/<step>.yaml
+    cassettes/<flow>/<case>/repeat-2/<step>.yaml
 
 Knows the form of a file, neither a run nor a server. Neither headers nor keys ever stand in one.
 """
@@ -14,17 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from flowkit import source
+from flowkit.cassettes import text
 from flowkit.errors import ConfigError, Problems
 from flowkit.identity import digest
 
 FOLDER: Final = "cassettes"
+#: Begins the name of the folder of a run that is not the first one of its case.
+REPEAT: Final = "repeat-"
 #: Largest file that is written; more calls of a step go into a second one.
 LARGEST: Final = 1024 * 1024
 _HEAD: Final = "# A recorded answer of a model; made by `flowkit test --record`, used by --replay. Keys and headers are never kept.\n"
-_BY_HAND: Final = "# Written by hand, not by a model.\n"
+_BY_HAND: Final = "# Written by hand, not by a model: what tests are told in place of one. `flowkit test --record` asks the model.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +60,23 @@ def canonical(request: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class Shelf:
-    """The recorded calls of one flow and one case, in one folder."""
+    """The recorded calls of one run of one case, in one folder."""
 
     folder: Path
     calls: list[Call] = field(default_factory=list)
 
     @classmethod
-    def of(cls, root: Path, flow: str, case: str) -> Shelf:
+    def of(cls, root: Path, flow: str, case: str, repeat: int = 0) -> Shelf:
         """Return the calls of a case; none where nothing was recorded. Raises ConfigError when a file is wrong."""
-        shelf = cls(root / slug(flow) / slug(case))
-        for path in sorted(shelf.folder.glob("*.yaml")):
+        folder = root / slug(flow) / slug(case)
+        shelf = cls(folder / f"{REPEAT}{repeat + 1}" if repeat else folder)
+        for path in shelf.files():
             shelf.calls += _read(path)
         return shelf
+
+    def files(self) -> list[Path]:
+        """Return the files that are there."""
+        return sorted(self.folder.glob("*.yaml"))
 
     def write(self, calls: Iterable[Call]) -> list[Path]:
         """Put these calls in the place of all that was there; return the files. A file that says the same is not touched.
@@ -80,12 +87,13 @@ class Shelf:
         files: dict[str, list[Call]] = {}
         for call in sorted(calls, key=_order):
             files.setdefault(slug(call.step), []).append(call)
-        texts = {name: text for step, found in files.items() for name, text in _texts(step, found)}
+        texts = {name: said for step, found in files.items() for name, said in _texts(step, found)}
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for name, text in texts.items():
-                _put(self.folder / name, text)
-            for path in self.folder.glob("*.yaml"):
+            if texts:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            for name, said in texts.items():
+                text.put(self.folder / name, said)
+            for path in self.files():
                 if path.name not in texts:
                     path.unlink()
         except OSError as error:
@@ -111,34 +119,21 @@ def _order(call: Call) -> tuple[str, int, int, int, str]:
 
 def _texts(step: str, calls: list[Call]) -> list[tuple[str, str]]:
     """Return the files of one step, each of a size that can be read again."""
-    found: list[tuple[str, str]] = []
-    text = ""
+    head = _BY_HAND if all(call.by_hand for call in calls) else _HEAD
+    parts = [""]
     for call in calls:
         one = _dumped(call)
-        if text and len(text) + len(one) > LARGEST:
-            found.append((f"{step}.{len(found) + 1}.yaml" if found else f"{step}.yaml", _HEAD + text))
-            text = ""
-        text += one
-    return [*found, (f"{step}.{len(found) + 1}.yaml" if found else f"{step}.yaml", _HEAD + text)]
+        if parts[-1] and len(parts[-1]) + len(one) > LARGEST:
+            parts.append("")
+        parts[-1] += one
+    return [(f"{step}.{number}.yaml" if number > 1 else f"{step}.yaml", head + part) for number, part in enumerate(parts, start=1)]
 
 
 def _dumped(call: Call) -> str:
     """Return a call as YAML; parts that YAML would not give back as they are stand there as JSON in one text."""
     said = _plain(call)
-    text = _yaml(said)
-    if _data(text) != [said]:
-        text = _yaml({name: json.dumps(value) if isinstance(value, dict) else value for name, value in said.items()})
-    return text
-
-
-def _yaml(said: Mapping[str, Any]) -> str:
-    return yaml.dump([said], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9)
-
-
-def _data(text: str) -> Any:
-    problems = Problems()
-    document = source.parse(text.encode("utf-8", "surrogatepass"), path=Path(), shown="", problems=problems)
-    return None if problems.fatal or document.root is None else source.plain(document.root)
+    as_json = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in said.items()}
+    return text.of([said]) or text.written([as_json])
 
 
 def _plain(call: Call) -> dict[str, Any]:
@@ -157,30 +152,6 @@ def _plain(call: Call) -> dict[str, Any]:
     if call.reply is not None:
         said["reply"] = dict(call.reply)
     return said
-
-
-def _put(path: Path, text: str) -> None:
-    data = text.encode("utf-8")
-    if path.exists() and path.read_bytes() == data:
-        return
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(data)
-    beside.replace(path)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, so that a diff shows the line."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Write everything where it stands."""
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-
-_Dumper.add_representer(str, _text)
 
 
 def _read(path: Path) -> list[Call]:

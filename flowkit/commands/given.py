@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,6 @@ from flowkit.types.algebra import (
     Enum,
     Field,
     Integer,
-    Null,
     Number,
     Record,
     String,
@@ -31,10 +29,9 @@ from flowkit.types.algebra import (
     expand,
     members,
 )
+from flowkit.types.texts import meant
 from flowkit.types.wording import spell
 
-_INTEGER = re.compile(r"[+-]?\d{1,300}")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: Largest file of inputs in bytes: what a flow may hold, it may hold several times.
 LARGEST = 64 * 1024 * 1024
 
@@ -83,24 +80,10 @@ def _takes_text(type_: Type) -> bool:
 
 def by_type(shown: str, text: str, type_: Type) -> Any:
     """Return the value that a text means in a place of this type. Raises InputError, which begins with `shown`, when it means none."""
-    kinds = list(members(type_))
-    if any(isinstance(kind, String | AnyType) for kind in kinds):
-        return text
-    for kind in kinds:
-        match kind:
-            case Boolean() if text in {"true", "false"}:
-                return text == "true"
-            case Null() if text == "null":
-                return None
-            case Integer() if _INTEGER.fullmatch(text):
-                return int(text)
-            case Number() if _NUMBER.fullmatch(text):
-                return int(text) if _INTEGER.fullmatch(text) else float(text)
-            case Enum() if text in kind.words:
-                return text
-            case Date() | DateTime():
-                return text
-    if any(isinstance(kind, Boolean | Integer | Number | Enum) for kind in kinds):
+    found = meant(text, type_)
+    if found is not MISSING:
+        return found
+    if any(isinstance(kind, Boolean | Integer | Number | Enum) for kind in members(type_)):
         raise InputError(f"{shown} is {spell(type_)}, not {_short(text)!r}")
     raise InputError(f"{shown} is {spell(type_)}, which no text is; give JSON: NAME:=JSON or NAME:=@FILE.json")
 

@@ -8,8 +8,9 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +18,8 @@ import click
 
 from flowkit import config, project, replies, source
 from flowkit.client import Responder
-from flowkit.commands import screen
+from flowkit.commands import against, screen, tests_at, tests_kept
+from flowkit.commands.interrupting import INTERRUPTED, Interrupting
 from flowkit.commands.opening import BY_TYPE, pairs
 from flowkit.commands.verb import Verb
 from flowkit.console import tests, tests_data
@@ -26,18 +28,28 @@ from flowkit.errors import ConfigError, FlowError, Problem, Problems
 from flowkit.project import PathRefused
 from flowkit.replies import Replies
 from flowkit.runtime import Runtime
-from flowkit.suites.loading import Loaded, found, load
+from flowkit.suites.bench import Bench, Mode, in_ci
+from flowkit.suites.loading import Loaded
 from flowkit.suites.results import NOTHING, CaseResult, Report
-from flowkit.suites.running import Bench, run_cases
+from flowkit.suites.running import run_cases
 from flowkit.suites.selecting import chosen
-from flowkit.suites.spec import Case
+from flowkit.suites.spec import Case, Suite
 
 _EXAMPLES = (
     ("flowkit test", "all tests below this folder"),
     ("flowkit test flows/triage.flow.yaml -k 'outage and not slow'", "some tests of one flow"),
     ("flowkit test --simulate --watch", "no model is asked; again whenever a file changes"),
-    ("flowkit test --tag smoke --max-cost 0.50 --junit results.xml", "in CI"),
+    ("flowkit test --record --max-cost 0.50", "ask the models, and keep their answers beside the tests, for git"),
+    ("flowkit test --replay --junit results.xml", "in CI: neither key nor network"),
+    ("flowkit test --against main --repeat 5", "which cases got better or worse than with the flows of main"),
+    ("flowkit test flows/triage.flow.yaml@v1.2", "the flow and its tests as they were"),
 )
+#: Options that say where answers come from.
+_MODES: tuple[Mode, ...] = ("record", "replay", "live")
+#: Options that mean nothing beside each other.
+_APART = (*combinations((*_MODES, "simulate"), 2), ("accept", "simulate"), ("accept", "no_baseline"), ("fresh", "replay"))
+#: Options that a comparison of versions does not have.
+_NOT_AGAINST = ("record", "accept", "junit", "stop_first")
 #: Seconds between two looks at the files.
 _LOOK = 0.5
 #: Two files are one when all that is known of them is the same.
@@ -60,6 +72,19 @@ class Asked:
     models: tuple[str, ...]
     seed: str
     env_file: str | None
+    record: bool = False
+    replay: bool = False
+    live: bool = False
+    fresh: bool = False
+    accept: bool = False
+    no_baseline: bool = False
+    against: str | None = None
+    form: str = "text"
+
+    @property
+    def mode(self) -> Mode:
+        """Where answers come from."""
+        return next((name for name in _MODES if getattr(self, name)), "auto")
 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
@@ -73,6 +98,14 @@ class Asked:
 )
 @click.option("--junit", metavar="FILE", help="Write the results as JUnit's XML too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--record", is_flag=True, help="Ask models, and keep each answer in cassettes/ beside the tests.")
+@click.option("--replay", is_flag=True, help="Answer from cassettes alone: strictly offline, no key.")
+@click.option("--live", is_flag=True, help="Ask models although their answers are recorded.")
+@click.option("--fresh", is_flag=True, help="Ask again, also what is in the record of runs.")
+@click.option("--accept", is_flag=True, help="Write what passes to baselines/, with which later runs are compared.")
+@click.option("--no-baseline", is_flag=True, help="Compare with no baseline.")
+@click.option("--against", metavar="REV", help="Run the tests on the flows of a revision too, and compare; exit code 1 when one is worse.")
+@click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="How --against is printed.")
 @click.option("--watch", is_flag=True, help="Run again whenever a file of the tests or flows changes.")
 @click.option("--simulate", is_flag=False, flag_value=BY_TYPE, metavar="[REPLIES]", help="Ask no model: answer from a file, else by type.")
 @click.option("-m", "--model", "models", multiple=True, metavar="ALIAS=MODEL", help="Use another model: fast=ollama/qwen3:8b.")
@@ -82,7 +115,8 @@ def command(*, watch: bool, **options: object) -> int:
     """Run the tests of flows.
 
     Tests stand under `tests` in a flow or beside it in *.test.yaml. All files are checked before anything is called. A test with
-    `replies`, or one that looks at messages alone, asks no model. An ID is what reports show: FILE::NAME or FILE::NAME[ROW].
+    `replies`, or one that looks at messages alone, asks no model; one that is recorded is replayed; others ask, but not in CI (where CI
+    is set). An ID is what reports show: FILE::NAME or FILE::NAME[ROW].
 
     Exit codes: 0 all passed; 1 a test failed; 2 wrong file or configuration, nothing was called; 3 server, key or quota kept tests
     from being judged; 4 --max-cost; 5 no tests found; 130 interrupted.
@@ -92,11 +126,18 @@ def command(*, watch: bool, **options: object) -> int:
 
 
 def _sorted_out(asked: Asked) -> Asked:
-    """Sort out `--simulate PATH`, in which tests were taken for the file of replies."""
-    said = asked.simulate
-    if said in {None, BY_TYPE} or not (Path(str(said)).is_dir() or str(said).endswith((".flow.yaml", ".test.yaml"))):
+    """Refuse options that exclude each other, and sort out `--simulate PATH`, in which tests were taken for the file of replies."""
+    for one, other in (*_APART, *(("against", name) for name in _NOT_AGAINST)):
+        if getattr(asked, one) and getattr(asked, other):
+            said = " and ".join("-x" if name == "stop_first" else f"--{name.replace('_', '-')}" for name in (one, other))
+            raise click.UsageError(f"{said} exclude each other", click.get_current_context())
+    if (asked.record or asked.accept) and any(tests_at.revision(path) for path in asked.paths):
+        said = "--record and --accept write beside the tests of the working tree: leave @REV out"
+        raise click.UsageError(said, click.get_current_context())
+    path = asked.simulate
+    if path in {None, BY_TYPE} or not (Path(str(path)).is_dir() or str(path).endswith((".flow.yaml", ".test.yaml"))):
         return asked
-    return Asked(**{**{name: getattr(asked, name) for name in Asked.__slots__}, "paths": (str(said), *asked.paths), "simulate": BY_TYPE})
+    return replace(asked, paths=(str(path), *asked.paths), simulate=BY_TYPE)
 
 
 def _ran(asked: Asked, loaded: Sequence[Loaded]) -> int:
@@ -116,6 +157,18 @@ def _ran(asked: Asked, loaded: Sequence[Loaded]) -> int:
         return NOTHING
     bench = _bench(asked)
     _require(picked, bench)
+    if asked.against is not None:
+        form = "json" if asked.as_json else asked.form
+        return against.tested(
+            picked,
+            asked.against,
+            bench,
+            models=pairs(asked.models),
+            env_file=asked.env_file,
+            fresh=asked.fresh,
+            form=form,
+            deselected=len(cases) - len(picked),
+        )
     report = _run(picked, bench, asked, deselected=len(cases) - len(picked))
     if asked.junit is not None:
         _write(asked.junit, tests_data.junit(report))
@@ -123,20 +176,28 @@ def _ran(asked: Asked, loaded: Sequence[Loaded]) -> int:
         screen.out(tests_data.json(report))
     else:
         screen.out("\n" + tests.text(report, columns=_columns(), color=screen.color(sys.stdout)))
+    for line in _kept(list(dict.fromkeys(case.suite for case in picked)), report, bench, asked):
+        screen.say(line)
     return report.exit_code
+
+
+def _kept(suites: Sequence[Suite], report: Report, bench: Bench, asked: Asked) -> list[str]:
+    """Keep what is to go to git, and return lines about it. Raises ConfigError."""
+    lines = [tests_kept.recorded(report)] if asked.record else []
+    lines += tests_kept.tidy(suites, report, bench)
+    return lines + (tests_kept.accept(suites, report) if asked.accept else [])
 
 
 def _files(asked: Asked) -> list[Path]:
     """Return the files that may hold the tests; of an id such as `a.test.yaml::name` its file."""
-    return list(dict.fromkeys(file for path in asked.paths or (".",) for file in found(Path(path.partition("::")[0]))))
+    return list(dict.fromkeys(file for path in asked.paths or (".",) for file in tests_at.files(path)))
 
 
 def _named(cases: Sequence[Case], paths: Sequence[str]) -> list[Case]:
     """Return the cases that ids among the paths name: of a test with rows, its name is all of them. A path without a name is all of it."""
     names: dict[Path, set[str]] = {}
     for path in paths:
-        file, _, name = path.partition("::")
-        names.setdefault(Path(file).resolve(), set()).add(name)
+        names.setdefault(tests_at.place(path).resolve(), set()).add(path.partition("::")[2])
 
     def wanted(case: Case) -> bool:
         own = names.get(case.suite.path, {""})
@@ -148,20 +209,29 @@ def _named(cases: Sequence[Case], paths: Sequence[str]) -> list[Case]:
 def _loaded(asked: Asked) -> list[Loaded]:
     runtime = _runtime(asked, {}, None)
     files = _files(asked)
-    return [load(file, cwd=Path.cwd(), models=runtime.config(file)) for file in files]
+    return [tests_at.loaded(file, asked.paths, runtime) for file in files]
 
 
-def _runtime(asked: Asked, models: Mapping[str, str], responder: Responder | None) -> Runtime:
+def _runtime(asked: Asked, models: Mapping[str, str], responder: Responder | None, *, record: bool = False) -> Runtime:
     env = None if asked.env_file is None else config.dotenv(Path(asked.env_file), os.environ)
-    return Runtime(models={**models, **pairs(asked.models)}, simulate=responder or False, env=env)
+    chosen = {**models, **pairs(asked.models)}
+    return Runtime(models=chosen, simulate=responder or False, env=env, record=record, cache=not asked.fresh, warn=screen.say)
 
 
 def _bench(asked: Asked) -> Bench:
     def make(models: Mapping[str, str], responder: Responder | None) -> Runtime:
-        return _runtime(asked, models, responder)
+        return _runtime(asked, models, responder, record=responder is None)
 
-    limit = None if asked.max_cost is None else Decimal(str(asked.max_cost))
-    return Bench(make, simulate=_replies(asked.simulate), seed=asked.seed, repeat=asked.repeat, limit=limit)
+    return Bench(
+        make,
+        simulate=_replies(asked.simulate),
+        seed=asked.seed,
+        repeat=asked.repeat,
+        limit=None if asked.max_cost is None else Decimal(str(asked.max_cost)),
+        mode=asked.mode,
+        ci=in_ci(os.environ),
+        compare=not (asked.accept or asked.no_baseline),
+    )
 
 
 def _replies(simulate: str | None) -> Replies | None:
@@ -188,7 +258,9 @@ def _nothing(asked: Asked, known: int) -> str:
 
 
 def _require(cases: Sequence[Case], bench: Bench) -> None:
-    """Refuse models that cannot be asked before anything is. Raises ConfigError."""
+    """Refuse models that cannot be asked, and baselines that cannot be read, before anything is asked. Raises ConfigError."""
+    for suite in dict.fromkeys(case.suite for case in cases):
+        bench.baseline(suite)
     missing: dict[str, None] = {}
     asking = {(id(plan), *sorted(models.items())): (plan, models) for case in cases for plan, models in bench.asking(case)}
     for plan, models in asking.values():
@@ -197,7 +269,9 @@ def _require(cases: Sequence[Case], bench: Bench) -> None:
         except ConfigError as error:
             missing.update(dict.fromkeys(str(error).splitlines()))
     if missing:
-        raise ConfigError("\n".join(missing) + "\n   hint: --simulate asks no model, and neither does a test with `replies:`")
+        raise ConfigError(
+            "\n".join(missing) + "\n   hint: --simulate asks no model, and neither does a test with `replies:` or recorded answers"
+        )
 
 
 def _run(cases: Sequence[Case], bench: Bench, asked: Asked, *, deselected: int) -> Report:
@@ -209,7 +283,11 @@ def _run(cases: Sequence[Case], bench: Bench, asked: Asked, *, deselected: int) 
         if not asked.as_json:
             sink.write(marks.ended(result))
 
-    report = asyncio.run(run_cases(cases, bench, stop_first=asked.stop_first, deselected=deselected, ended=ended))
+    async def work() -> Report:
+        with Interrupting(bench.halt, bench.cut, screen.say):
+            return await run_cases(cases, bench, stop_first=asked.stop_first, deselected=deselected, ended=ended)
+
+    report = asyncio.run(work())
     if not asked.as_json:
         sink.write(marks.rest())
     screen.written(sink.failure)
@@ -231,7 +309,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _watched(asked: Asked) -> int:
-    """Run the tests, and again at each change of a file, until interrupted."""
+    """Run the tests, and again at each change of a file, until interrupted. Return the exit code."""
     read: tuple[Path, ...] = ()
     while True:
         before = _stamps(asked, read)
@@ -239,7 +317,8 @@ def _watched(asked: Asked) -> int:
             loaded = _loaded(asked)
             read = tuple(dict.fromkeys(path for each in loaded for path in each.files))
             before |= _stamps(asked, read)
-            _ran(asked, loaded)
+            if _ran(asked, loaded) == INTERRUPTED:
+                return INTERRUPTED
         except FlowError as error:
             _complain(error.problems)
         except ConfigError as error:

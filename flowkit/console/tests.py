@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flowkit import printable
-from flowkit.chat import Message, Usage
+from flowkit.chat import Message
 from flowkit.console.comparing import compared, lines_of
-from flowkit.money import Cost
 from flowkit.suites.assertions import text_of_message
-from flowkit.suites.results import CaseResult, MetricResult, Outcome, Report, Trial, Verdict
+from flowkit.suites.drifting import BASELINE
+from flowkit.suites.results import NO_ANSWER, CaseResult, MetricResult, Outcome, Report, Trial, Verdict
 from flowkit.suites.spec import Case, Suite
 
 _MARKS: Final = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.ERROR: "E", Outcome.NOT_RUN: "-", Outcome.UNJUDGED: "?"}
 _COLORS: Final = {Outcome.PASSED: "\x1b[32m", Outcome.FAILED: "\x1b[31m", Outcome.ERROR: "\x1b[35m", Outcome.NOT_RUN: "\x1b[33m"}
+#: What a failure of these kinds is called.
+_HEADS: Final = {"config": "the run could not begin", NO_ANSWER: "no recorded answer"}
 _BOLD, _END = "\x1b[1m", "\x1b[0m"
 #: Characters of messages that are short enough to be shown, and lines of a value that no other stands beside.
 _MESSAGES, _VALUE = 700, 12
@@ -122,8 +124,8 @@ def failure(result: CaseResult, *, columns: int, color: bool = False) -> list[st
         at = f" at step {trial.failure.step!r}" if trial.failure.step else ""
         first, *more = printable.block(trial.failure.message).split("\n")
         lines += [f"   the run ended with {trial.failure.kind}{at}: {first}", *(f"   {line}" for line in more)]
-        if trial.failure.kind == "config":
-            lines[-len(more) - 1] = f"   the run could not begin: {first}"
+        if trial.failure.kind in _HEADS:
+            lines[-len(more) - 1] = f"   {_HEADS[trial.failure.kind]}{at}: {first}"
     for verdict in trial.verdicts:
         if verdict.outcome in {Outcome.FAILED, Outcome.ERROR}:
             lines += _verdict(verdict, columns, color)
@@ -223,15 +225,22 @@ def summary(report: Report, *, color: bool = False) -> str:
     unjudged = sum(v.outcome is Outcome.UNJUDGED for r in report.cases for t in r.trials for v in t.verdicts)
     if unjudged:
         counts.append(f"{printable.plural(unjudged, 'assertion')} not judged (simulated)")
-    said = f"{', '.join(counts) or 'no tests'} in {printable.seconds(report.seconds)}, {spent(report)}"
-    return f"{said}\nstopped: {printable.line(report.limit)}" if report.limit else said
+    lines = [f"{', '.join(counts) or 'no tests'} in {printable.seconds(report.seconds)}, {spent(report)}"]
+    lines += [f"stopped: {printable.line(report.limit)}"] if report.limit else []
+    lines += ["interrupted: what ended stands above, and answers that came are in the record"] if report.interrupted else []
+    if any(v.shown.startswith(BASELINE) and v.outcome is Outcome.FAILED for r in report.cases for t in r.trials for v in t.verdicts):
+        lines.append("what differs from a baseline and is right is accepted with --accept")
+    return "\n".join(lines)
 
 
 def spent(report: Report) -> str:
-    """Return calls, tokens and cost of what was paid, in words."""
-    paid = [trial for result in report.cases for trial in result.trials if not trial.simulated]
-    if not any(trial.usage.calls for trial in paid):
-        return "no model was asked"
-    usage, cost = sum((trial.usage for trial in paid), Usage()), sum((trial.cost for trial in paid), Cost())
-    tokens = f"{printable.count(usage.input_tokens or 0)} tokens in, {printable.count(usage.output_tokens or 0)} out"
-    return f"{printable.plural(usage.calls, 'call')}, {tokens}, {cost}"
+    """Return calls, tokens and cost of what was paid, in words, and how many answers were there before."""
+    usage, trials = report.paid.usage, [trial for result in report.cases for trial in result.trials]
+    words = ["no model was asked"]
+    if usage.calls:
+        tokens = f"{printable.count(usage.input_tokens or 0)} tokens in, {printable.count(usage.output_tokens or 0)} out"
+        words = [f"{printable.plural(usage.calls, 'call')}, {tokens}, {report.paid.cost}"]
+    reused, replayed = sum(trial.reused for trial in trials), sum(trial.usage.calls for trial in trials if trial.replayed)
+    words += [f"{printable.plural(reused, 'answer')} of the record used again"] if reused else []
+    words += [f"{printable.plural(replayed, 'recorded answer')} replayed"] if replayed else []
+    return ", ".join(words)

@@ -40,7 +40,10 @@ def document(report: Report) -> dict[str, Any]:
             "seconds": round(report.seconds, 6),
             "usage": {"input_tokens": report.usage.input_tokens, "output_tokens": report.usage.output_tokens, "calls": report.usage.calls},
             "cost": _cost(report.cost),
+            # What was paid now; the rest was replayed, or used again.
+            "paid": {"calls": report.paid.usage.calls, "cost": _cost(report.paid.cost)},
             "stopped": report.limit,
+            "interrupted": report.interrupted,
         },
     }
 
@@ -76,6 +79,8 @@ def _trial(trial: Trial) -> dict[str, Any]:
     return {
         "status": str(trial.outcome),
         "simulated": trial.simulated,
+        "replayed": trial.replayed,
+        "reused": trial.reused,
         "outputs": trial.outputs,
         "error": error,
         "assertions": [_verdict(verdict) for verdict in trial.verdicts],

@@ -13,7 +13,7 @@ from flowkit import printable
 from flowkit.chat import ChatRequest, Message
 from flowkit.errors import RenderError
 from flowkit.events import StepFinished
-from flowkit.money import money
+from flowkit.money import Cost, money
 from flowkit.results import Run, Status
 from flowkit.suites.results import Outcome, Verdict
 from flowkit.suites.spec import THRESHOLD, Assertion, Case, Condition, Form, MessageTest, Range
@@ -39,13 +39,18 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known of one run. `finished` holds the ends of steps in their order, `asked` the requests of a step by its path."""
+    """All that is known of one run. `finished` holds the ends of steps in their order, `asked` the requests of a step by its path.
+
+    `cost` is that of the run, whenever it was paid; `timed` says whether its seconds are those of servers.
+    """
 
     case: Case
     run: Run
     names: Mapping[str, Any]
     finished: Sequence[StepFinished] = ()
     asked: Mapping[str, Sequence[ChatRequest]] = field(default_factory=dict)
+    cost: Cost = Cost()
+    timed: bool = False
 
     def ends(self, step: str) -> list[StepFinished]:
         """Return how a step ended: once, or once for each run of the sub-flow that it stands in."""
@@ -315,15 +320,16 @@ def _shown(messages: Iterable[Message]) -> str:
 def _cost(assertion: Assertion, evidence: Evidence) -> Verdict:
     if evidence.run.simulated:
         return Verdict(Outcome.UNJUDGED, assertion.shown, "a simulated run costs nothing")
-    total = evidence.run.cost.total
+    total = evidence.cost.total
     if total is None:
         raise Unclear("the cost is unknown: no price is known of a model, or the server did not count tokens; set `price:`")
     return _verdict(assertion, total <= assertion.value, f"it cost {money(total)}")
 
 
 def _latency(assertion: Assertion, evidence: Evidence) -> Verdict:
-    if evidence.run.simulated:
-        return Verdict(Outcome.UNJUDGED, assertion.shown, "a simulated run takes no time")
+    if not evidence.timed:
+        why = "a simulated run takes no time" if evidence.run.simulated else "answers that were there before take no time"
+        return Verdict(Outcome.UNJUDGED, assertion.shown, why)
     return _verdict(assertion, evidence.run.seconds <= assertion.value, f"it took {printable.seconds(evidence.run.seconds)}")
 
 

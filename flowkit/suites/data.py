@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,26 +21,12 @@ from flowkit.source import Mapping as MappingNode
 from flowkit.source import Node, Scalar, Sequence
 from flowkit.spelling import did_you_mean
 from flowkit.suites.spec import Row
-from flowkit.types.algebra import (
-    ANY,
-    AnyType,
-    Boolean,
-    Field,
-    Integer,
-    List,
-    Null,
-    Number,
-    Record,
-    String,
-    Type,
-    members,
-)
+from flowkit.types.algebra import ANY, MISSING, Field, List, Record, Type
+from flowkit.types.texts import meant
 from flowkit.types.validators import FieldError
 
 _TEST, _DATA = TABLES["test"], TABLES["data"]
 _FORMS: Final = (".jsonl", ".ndjson", ".csv")
-_INTEGER = re.compile(r"[+-]?\d{1,300}")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: Rows of one test of which mistakes are reported; who has more has one mistake in all of them.
 _REPORTED: Final = 5
 
@@ -160,7 +145,8 @@ class Inputs:
             column = columns.get(field.name, field.name)
             if column in raw.values:
                 value = raw.values[column]
-                given[field.name] = by_type(value, field) if raw.texts else value
+                found = meant(value, field.type) if raw.texts else value
+                given[field.name] = value if found is MISSING else found  # a text that means nothing is refused as one
             elif field.name in columns and field.name not in fixed:
                 hint = did_you_mean(column, raw.values) or f"it has {', '.join(raw.values)}"
                 self.r.error("test-data", raw.place, f"row {number} has no column {column!r}", hint)
@@ -170,24 +156,6 @@ class Inputs:
             return raw.place
 
         return given if fits(self.r, self.declared, given, f"row {number} of {where}", "test-input", place) else None
-
-
-def by_type(text: str, field: Field) -> Any:
-    """Return the value that a cell means for an input; a text that means none stays one, and is refused like one."""
-    kinds = list(members(field.type))
-    if any(isinstance(kind, String | AnyType) for kind in kinds):
-        return text
-    for kind in kinds:
-        match kind:
-            case Boolean() if text.lower() in {"true", "false"}:
-                return text.lower() == "true"
-            case Null() if text == "null":
-                return None
-            case Integer() | Number() if _INTEGER.fullmatch(text):
-                return int(text)
-            case Number() if _NUMBER.fullmatch(text):
-                return float(text)
-    return text
 
 
 def _keys(raw: list[_Raw]) -> list[str]:

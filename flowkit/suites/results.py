@@ -13,7 +13,9 @@ from flowkit.money import Cost
 from flowkit.results import Run
 from flowkit.suites.spec import Case, Metric
 
-FAILED, SERVER, LIMIT, NOTHING = 1, 3, 4, 5
+FAILED, SERVER, LIMIT, NOTHING, INTERRUPTED = 1, 3, 4, 5, 130
+#: The kind of a failure for want of a recorded answer.
+NO_ANSWER = "not_recorded"
 
 
 class Outcome(StrEnum):
@@ -59,8 +61,19 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Paid:
+    """What was paid now, by whichever run."""
+
+    usage: Usage = field(default_factory=Usage)
+    cost: Cost = Cost()
+
+    def __add__(self, other: Paid) -> Paid:
+        return Paid(self.usage + other.usage, self.cost + other.cost)
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
-    """One run of one case, with all that it took to judge it."""
+    """One run of one case. `usage` and `cost` are all that it takes with its judges, whenever that was paid."""
 
     run: Run | None
     verdicts: tuple[Verdict, ...] = ()
@@ -71,6 +84,15 @@ class Trial:
     cost: Cost = Cost()
     seconds: float = 0.0
     simulated: bool = False
+    #: Whether all answers come from cassettes.
+    replayed: bool = False
+    #: How many answers come from the record.
+    reused: int = 0
+
+    @property
+    def timed(self) -> bool:
+        """Whether `seconds` are those of servers."""
+        return not (self.simulated or self.replayed or self.reused)
 
     @property
     def outputs(self) -> Any:
@@ -94,11 +116,13 @@ class CaseResult:
     trials: tuple[Trial, ...]
     #: The share of trials that passed may be no less.
     pass_rate: float = 1.0
+    #: Whether it was kept from its end.
+    stopped: bool = False
 
     @property
     def outcome(self) -> Outcome:
         """Return `passed` where enough trials passed; an error counts for nothing, and is one when it decides."""
-        if not self.trials:
+        if not self.trials or self.stopped:
             return Outcome.NOT_RUN
         found = [trial.outcome for trial in self.trials]
         needed = self.pass_rate * len(found) - 1e-9
@@ -161,6 +185,9 @@ class Report:
     deselected: int = 0
     limit: str | None = None
     stopped: bool = False
+    interrupted: bool = False
+    #: What was paid now: not what was replayed, reused or simulated, but also what was cut.
+    paid: Paid = field(default_factory=Paid)
 
     def of(self, outcome: Outcome) -> list[CaseResult | MetricResult]:
         """Return the cases and metrics that came out so."""
@@ -182,6 +209,8 @@ class Report:
         """Return the exit code: a failure counts most, then what kept tests from being judged."""
         if not self.cases:
             return NOTHING
+        if self.interrupted:
+            return INTERRUPTED
         if self.of(Outcome.FAILED):
             return FAILED
         codes = [t.failure.code for r in self.cases if r.outcome is Outcome.ERROR for t in r.trials if t.failure is not None]
