@@ -53,6 +53,7 @@ Kind = Literal[
     "cancelled",
     "limit",
     "store",
+    "not_recorded",
 ]
 
 

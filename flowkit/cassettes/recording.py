@@ -108,7 +108,7 @@ class _Taped:
             self._keep(self.reused)
 
     def _keep(self, completion: Completion) -> None:
-        self._tape.calls.append(replace(self._call, reply=json.loads(written(completion))))
+        self._tape.calls.append(replace(self._call, reply=json.loads(written(replace(completion, id=None)))))
 
     async def sending(self) -> None:
         """Pass it on."""

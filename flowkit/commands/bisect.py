@@ -90,7 +90,7 @@ class Asked:
 @click.option("--env-file", metavar="FILE", help="Add variables, such as keys, that are not set. No .env is read unasked.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(**options: object) -> int:
-    """Find the commit that broke a case.
+    """Find the commit that broke a case of a test.
 
     The case is the one of the working tree, also for old versions of the flow. Only commits that changed what the flow means are looked
     at, by halves; those in which the flow does not check, or that the case does not fit, are left out and named. Answers are taken from

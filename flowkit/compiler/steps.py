@@ -53,6 +53,9 @@ from flowkit.types.annotations import signature as signature_of
 from flowkit.types.fit import fits
 from flowkit.types.validators import Invalid, Validator
 
+#: What the schema of an answer is called.
+_ANSWER = "answer"
+
 
 class StepCheck(Checking):
     """Checks and plans one step."""
@@ -265,7 +268,8 @@ class StepCheck(Checking):
         type_ = step.output or STRING
         shape = without = None
         if not isinstance(type_, String):  # a text needs no JSON around it
-            shape, without = schemas.shape(type_, step.id, lengths=True), schemas.shape(type_, step.id, lengths=False)
+            # Not the name of the step: models may read it, and a step that is called otherwise asks the same question.
+            shape, without = schemas.shape(type_, _ANSWER, lengths=True), schemas.shape(type_, _ANSWER, lengths=False)
         examples = tuple(self._example(e.user, e.assistant, shape) for e in step.examples)
         names = step.model or defaults.model
         for name in step.model:

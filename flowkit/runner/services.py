@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Seconds that calls in flight are given to finish after a failure.
 GRACE = 10.0
 #: Kinds of failure that nothing hides: every other call would fail for the same reason.
-FATAL = frozenset({"auth", "quota", "cancelled", "limit", "store", "unknown"})
+FATAL = frozenset({"auth", "quota", "cancelled", "limit", "store", "unknown", "not_recorded"})
 #: Seconds for one attempt where neither flow nor configuration says so; reasoning models take minutes.
 ATTEMPT_TIMEOUT = 300.0
 
