@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, get_args
 
 import orjson
 
 from flowkit.chat import STRUCTURED, ChatRequest, Completion, FinishReason, ToolCall, Usage
-from flowkit.endpoints import Endpoint, redact
+from flowkit.endpoints import Endpoint, Secret, redact
 from flowkit.wire.request import encode
 
 #: Bytes of a hash: 160 bits, so that no two texts of one store ever share one.
@@ -24,8 +25,13 @@ _DIGEST = 20
 #: Keys of a request whose values the model reads as they stand.
 _READ_IN_ORDER = frozenset({"messages", "response_format", "tools"})
 _LONG = re.compile(rb"[0-9]{19}")
+_NO_DIGITS = bytes(sorted(set(range(256)) - set(b"0123456789")))
+#: Where the answers of a simulator stand, so that no real run ever takes one for its own.
+SIMULATED = "simulated:"
 _COMPLETION = tuple(field.name for field in fields(Completion))
 _USAGE = tuple(field.name for field in fields(Usage))
+_FINISHES = frozenset(get_args(FinishReason))
+_NOTHING = (None, "", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ def digest(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).hexdigest()
 
 
-def question(endpoint: Endpoint, request: ChatRequest, number: int = 0) -> Question:
+def question(endpoint: Endpoint, request: ChatRequest, number: int = 0, *, simulated: bool = False) -> Question:
     """Return what is asked, and its key. `number` counts how often it was asked before in the same run.
 
     A typed answer is taken as it would be asked for first: what a server teaches on the way does not change the question.
@@ -55,24 +61,37 @@ def question(endpoint: Endpoint, request: ChatRequest, number: int = 0) -> Quest
     form = request.structured
     if request.shape is not None and form is None:
         form = STRUCTURED[0] if endpoint.structured == "auto" else endpoint.structured
-    asked = replace(request, stream=False, structured=form)
-    body = encode(asked, max_tokens_key=endpoint.max_tokens_key, return_reasoning=endpoint.return_reasoning)
-    text = _sorted(body)
-    url = endpoint.url
-    if secrets := [secret for secret in endpoint.secrets if not secret.placeholder]:
-        text, url = redact(text, secrets), redact(url, secrets)
-    return again(Question("", url, endpoint.model, text), number)
+    if request.stream or form is not request.structured:
+        request = replace(request, stream=False, structured=form)
+    text = _sorted(encode(request, max_tokens_key=endpoint.max_tokens_key, return_reasoning=endpoint.return_reasoning))
+    url, secrets = _spoken(endpoint)
+    if secrets:
+        text = redact(text, secrets)
+    if simulated:
+        url = SIMULATED + url
+    return Question(_key(url, number, text), url, endpoint.model, text, number)
 
 
 def again(asked: Question, number: int) -> Question:
     """Return the same question, asked once more in a run."""
-    return replace(asked, number=number, key=digest(f"{asked.url}\n{number}\n{asked.body}"))
+    return Question(_key(asked.url, number, asked.body), asked.url, asked.model, asked.body, number)
+
+
+def _key(url: str, number: int, body: str) -> str:
+    return digest(f"{url}\n{number}\n{body}")
+
+
+@lru_cache(maxsize=64)
+def _spoken(endpoint: Endpoint) -> tuple[str, tuple[Secret, ...]]:
+    """Return the address without what is secret in it, and what a body must not show. Few servers are asked, and each of them often."""
+    secrets = tuple(secret for secret in endpoint.secrets if not secret.placeholder)
+    return redact(endpoint.url, secrets), secrets
 
 
 def _sorted(body: bytes) -> str:
     """Sort the keys of parameters, but not inside of what the model reads, where order means something."""
-    # orjson takes an integer beyond 64 bits for a float; that is rare, and slow is right then.
-    long = _LONG.search(body) is not None
+    # orjson takes an integer beyond 64 bits for a float; that is rare, and slow is right then. To count digits is quicker than to search.
+    long = len(body.translate(None, _NO_DIGITS)) >= 19 and _LONG.search(body) is not None
     said: dict[str, Any] = json.loads(body) if long else orjson.loads(body)
     found = {name: value if name in _READ_IN_ORDER else _in_order(value) for name, value in sorted(said.items())}
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")) if long else orjson.dumps(found).decode()
@@ -86,7 +105,7 @@ def _in_order(value: Any) -> Any:
 
 def written(completion: Completion) -> str:
     """Return an answer as JSON text; what is empty is left out."""
-    said: dict[str, Any] = {name: value for name in _COMPLETION if (value := getattr(completion, name)) not in (None, "", ())}
+    said: dict[str, Any] = {name: value for name in _COMPLETION if (value := getattr(completion, name)) not in _NOTHING}
     if completion.usage is not None:
         said["usage"] = {name: value for name in _USAGE if (value := getattr(completion.usage, name)) is not None}
     if completion.tool_calls:
@@ -121,10 +140,10 @@ def _typed(found: Completion) -> bool:
     texts: list[object] = [found.text, found.finish, found.reasoning, *found.warnings]
     texts += [text for text in (found.finish_raw, found.model, found.refusal, found.id) if text is not None]
     texts += [text for call in found.tool_calls for text in (call.id, call.name, call.arguments)]
-    counts = [] if found.usage is None else [count for count in astuple(found.usage) if count is not None]
+    counts = [] if found.usage is None else [count for name in _USAGE if (count := getattr(found.usage, name)) is not None]
     return (
-        found.finish in get_args(FinishReason)
-        and all(isinstance(text, str) for text in texts)
+        all(isinstance(text, str) for text in texts)
+        and found.finish in _FINISHES
         and all(isinstance(count, int) for count in counts)
         and all(isinstance(call.extra, Mapping) for call in found.tool_calls)
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from flowkit.chat import ChatRequest, Completion
@@ -17,8 +16,6 @@ from flowkit.store import Answers, CallRow, Store
 #: What may be used again: `on` all, `off` nothing but what a run that goes on had itself,
 #: `asked` where the flow says `cache: true` or an age.
 Reuse: TypeAlias = Literal["on", "off", "asked"]
-#: Where the answers of a simulator stand, so that no real run ever takes one for its own.
-SIMULATED = "simulated:"
 
 
 @dataclass(slots=True)
@@ -32,6 +29,8 @@ class Recorder:
     flights: dict[str, asyncio.Future[None]] = field(default_factory=dict)
     #: Ids of runs that go on in this process.
     running: set[str] = field(default_factory=set)
+    #: Why the record could not be written, as the run that failed for it says.
+    told: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +53,14 @@ class Lookup:
         self._clock = clock
         self._reuse = reuse
         self._run = run
-        self._asked: Counter[tuple[str, int | None]] = Counter()
+        self._asked: dict[tuple[str, int | None], int] = {}
 
     def question(self, endpoint: Endpoint, request: ChatRequest) -> Question:
         """Return what is asked now. Raises ModelRejected when it cannot be asked."""
-        first = question(endpoint, request)
-        if self._run.simulated:
-            first = again(replace(first, url=SIMULATED + first.url), 0)
+        first = question(endpoint, request, simulated=self._run.simulated)
         which = (first.key, request.sample)
-        before = self._asked[which]
-        self._asked[which] += 1
+        before = self._asked.get(which, 0)
+        self._asked[which] = before + 1
         number = before * request.samples + (request.sample or 0)
         return again(first, number) if number else first
 

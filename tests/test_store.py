@@ -220,6 +220,31 @@ def test_who_waits_at_the_same_time_shares_a_commit(tmp_path):
         assert store.select(SessionRow)[0].commits - before <= 80
 
 
+def test_all_who_are_ready_in_one_turn_of_a_loop_share_one_commit(tmp_path):
+    """The first of them does not send the thread off while the others are about to come."""
+
+    async def main() -> None:
+        await asyncio.gather(*(store.commit(NoteRow("r1", number, "say", None, "repair", 0.0, "x")) for number in range(200)))
+
+    with closing(opened(tmp_path)) as store:
+        before = store.select(SessionRow)[0].commits
+        asyncio.run(main())
+        assert len(store.notes("r1")) == 200
+        assert store.select(SessionRow)[0].commits - before == 1
+
+
+def test_who_puts_more_than_is_kept_in_one_turn_of_a_loop_waits_for_the_disk(tmp_path):
+    """The thread is woken then, although nobody waits for it yet."""
+    note = NoteRow("r1", 1, "say", None, "repair", 0.0, "x")
+
+    async def main() -> None:
+        await asyncio.gather(*(store.commit(replace(note, number=number), *[note] * 1000) for number in range(3 * writing.KEPT // 1000)))
+
+    with closing(opened(tmp_path)) as store:
+        asyncio.run(main())
+        assert len(store.notes("r1")) == 3 * writing.KEPT // 1000
+
+
 def test_rows_are_written_in_the_order_in_which_they_came(tmp_path):
     """Also over many commits: an outcome never lies below the beginning that it replaced."""
     with closing(opened(tmp_path)) as store:

@@ -82,7 +82,9 @@ class RunRecord:
         running, id_ = self.recorder.running, self.run.id
         if id_ in running:
             raise StoreError(f"run {id_} goes on already")
-        before = self._store.run(id_)
+        # A row of a batch has an id by its number, so that it finds itself again; any other id that nobody chose is a new one.
+        fresh = not self._named and self._row.batch is None
+        before = None if fresh else self._store.run(id_)
         if before is not None:
             self._lookup.own = True
             self._row = replace(self._row, started=before.started, resumed=before.resumed + 1)
@@ -179,20 +181,26 @@ class RunRecord:
         if row is None:
             return  # it never began
         error, message = _error(event.error)
+        usage = event.usage
         self._store.put(
-            replace(
-                row,
-                status=event.status.value,
-                output=json_of(event.output) if event.status is Status.SUCCEEDED else None,
-                model=event.model,
-                error=error,
-                message=message,
-                seconds=event.seconds,
-                attempts=event.attempts,
-                reused=event.reused,
-                input_tokens=event.usage.input_tokens,
-                output_tokens=event.usage.output_tokens,
-                cost=None if self.run.simulated or event.cost.unknown else str(event.cost.known),
+            StepRow(
+                row.run,
+                row.step,
+                row.item,
+                row.kind,
+                event.status.value,
+                json_of(event.output) if event.status is Status.SUCCEEDED else None,
+                event.model,
+                error,
+                message,
+                row.at,
+                event.seconds,
+                event.attempts,
+                event.reused,
+                usage.input_tokens,
+                usage.output_tokens,
+                None if self.run.simulated or event.cost.unknown else str(event.cost.known),
+                row.items,
             )
         )
 

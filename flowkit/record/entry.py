@@ -16,6 +16,11 @@ from flowkit.store import AttemptRow, Body, CallRow
 
 if TYPE_CHECKING:
     from flowkit.record import RunRecord
+    from flowkit.store.rows import Row
+
+#: What a request used that no server counted, and what none cost.
+_NONE = Usage()
+_FREE = Decimal(0)
 
 
 class Entry:
@@ -37,58 +42,81 @@ class Entry:
         self._record = record
         self._store = record.recorder.store
         self._clock = record.recorder.clock
+        self._run = record.run.id
+        self._number = number
         self._asked = asked
+        self._name = name
+        self._request = request
+        self._body = digest(asked.body)
+        self._cache = cache
+        self._started = self._clock()
         self._attempts = 0
-        self._sent: AttemptRow | None = None
+        #: The request that is under way: its number, and when it left by the clock for people.
+        self._sent: tuple[int, float] | None = None
         #: When this began, and how long after that the request left, by a clock that never jumps.
         self._began = asyncio.get_running_loop().time()
         self._left = 0.0
-        self._begun = False
+        #: What is kept of it now; None before it is.
+        self._row: CallRow | None = None
         #: What its requests cost so far; None once a price is missing.
-        self._cost: Decimal | None = Decimal(0)
+        self._cost: Decimal | None = _FREE
         self._flight: tuple[dict[str, asyncio.Future[None]], asyncio.Future[None]] | None = None
         #: An answer that was paid before; then nothing is sent.
         self.reused: Completion | None = None
         self._from: CallRow | None = None
-        self._row = CallRow(
-            run=record.run.id,
-            number=number,
-            step=request.step,
-            item=request.item,
-            sample=request.sample,
-            key=asked.key,
-            again=asked.number,
-            url=asked.url,
-            name=name,
-            model=asked.model,
-            returned=None,
-            cache=cache,
-            request=digest(asked.body),
-            reply=None,
-            state="open",
-            source=None,
-            finish=None,
-            error=None,
-            message=None,
-            started=self._clock(),
-            seconds=None,
-            input_tokens=None,
-            output_tokens=None,
-            cached_tokens=None,
-            reasoning_tokens=None,
-            cost=None,
-        )
         if found is not None:
             self._reuse(*found)
 
     def _reuse(self, call: CallRow, completion: Completion) -> None:
         self.reused, self._from = completion, call
-        self._begin()
-        self._end(
-            replace(
-                self._row, state="reused", source=f"{call.run}:{call.number}", reply=call.reply, returned=call.returned, finish=call.finish
-            )
+        row = self._as("reused", source=f"{call.run}:{call.number}", reply=call.reply, returned=call.returned, finish=call.finish)
+        self._store.put(Body(self._body, self._asked.body), row)
+
+    def _as(
+        self,
+        state: str,
+        *,
+        returned: str | None = None,
+        reply: str | None = None,
+        source: str | None = None,
+        finish: str | None = None,
+        error: str | None = None,
+        message: str | None = None,
+        seconds: float | None = None,
+        usage: Usage = _NONE,
+        cost: str | None = None,
+    ) -> CallRow:
+        """Return the row as it is from now on. It is written out, since `replace` takes three times as long."""
+        asked, request = self._asked, self._request
+        self._row = CallRow(
+            self._run,
+            self._number,
+            request.step,
+            request.item,
+            request.sample,
+            asked.key,
+            asked.number,
+            asked.url,
+            self._name,
+            asked.model,
+            returned,
+            self._cache,
+            self._body,
+            reply,
+            state,
+            source,
+            finish,
+            error,
+            message,
+            self._started,
+            seconds,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cached_tokens,
+            usage.reasoning_tokens,
+            cost,
         )
+        return self._row
 
     def fly(self, flights: dict[str, asyncio.Future[None]]) -> None:
         """Let others who ask the same wait for this one."""
@@ -105,70 +133,66 @@ class Entry:
             if not future.done():
                 future.set_result(None)
 
-    def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
-            self._store.put(Body(self._row.request, self._asked.body), self._row)
-
-    def _end(self, row: CallRow) -> None:
-        self._row = row
-        self._store.put(row)
+    @property
+    def _open(self) -> bool:
+        """Whether it is kept, and has not ended. An answer that came is never taken back."""
+        return self._row is not None and self._row.state == "open"
 
     async def sending(self) -> None:
         """Note that a request is about to leave; durable when this returns. Raises RunError, also for another call of this run."""
-        self._begin()
         self._attempts += 1
         self._left = self._elapsed()
-        self._sent = AttemptRow(self._row.run, self._row.number, self._attempts, "sent", self._clock())
-        self._store.put(self._sent)
-        await self._durable()
+        self._sent = self._attempts, self._clock()
+        sent = AttemptRow(self._run, self._number, self._attempts, "sent", self._sent[1])
+        if self._row is None:
+            await self._durable(Body(self._body, self._asked.body), self._as("open"), sent)
+        else:
+            await self._durable(sent)
         if self._record.broken is not None:
             raise RunError(str(self._record.broken), kind="store")
 
     def attempted(self, attempt: Attempt) -> None:
         """Note how the request ended."""
-        usage = attempt.usage or Usage()
+        usage = attempt.usage or _NONE
         if attempt.usage is not None:
             self._cost = None if self._cost is None or attempt.cost is None else self._cost + attempt.cost
         if self._sent is not None:
+            number, at = self._sent
+            self._sent = None
             self._store.put(
-                replace(
-                    self._sent,
-                    outcome=attempt.outcome,
-                    status=attempt.status,
-                    seconds=attempt.seconds,
-                    waited=attempt.waited,
-                    first_token=attempt.first_token,
-                    structured=attempt.structured,
-                    message=sound(attempt.message),
-                    input_tokens=usage.input_tokens,
-                    output_tokens=usage.output_tokens,
-                    cost=None if attempt.cost is None else str(attempt.cost),
+                AttemptRow(
+                    self._run,
+                    self._number,
+                    number,
+                    attempt.outcome,
+                    at,
+                    attempt.status,
+                    attempt.seconds,
+                    attempt.waited,
+                    attempt.first_token,
+                    attempt.structured,
+                    sound(attempt.message),
+                    usage.input_tokens,
+                    usage.output_tokens,
+                    None if attempt.cost is None else str(attempt.cost),
                 )
             )
-            self._sent = None
 
     async def answered(self, completion: Completion) -> None:
         """Note the answer; durable when this returns. Raises RunError."""
         text = written(completion)
-        usage = completion.usage or Usage()
-        row = replace(
-            self._row,
-            state="answered",
-            reply=digest(text),
+        reply = digest(text)
+        row = self._as(
+            "answered",
+            reply=reply,
             returned=completion.model,
             finish=completion.finish,
             seconds=self._elapsed(),
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cached_tokens=usage.cached_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
+            usage=completion.usage or _NONE,
             cost=None if self._cost is None or self._record.run.simulated else str(self._cost),
         )
-        self._store.put(Body(digest(text), text))
-        self._end(row)
         try:
-            await self._durable()
+            await self._durable(Body(reply, text), row)
         finally:
             self._land()
 
@@ -181,57 +205,55 @@ class Entry:
             reply = digest(body)
             self._store.put(Body(reply, body))
         self._land()
-        if self._begun and self._row.state == "open":  # an answer that came is never taken back
-            self._end(
-                replace(
-                    self._row,
-                    state="failed",
-                    error=error.kind,
-                    message=sound(error.message),
-                    reply=reply,
-                    seconds=self._elapsed(),
-                )
-            )
+        if self._open:
+            self._store.put(self._as("failed", error=error.kind, message=sound(error.message), reply=reply, seconds=self._elapsed()))
 
     def cut(self, *, sent: bool) -> None:
         """Note that the run was cut while this was under way: what was `sent` may have been billed."""
         self._land()
         if self._sent is not None:
-            message = "cut short; it may have been billed" if sent else "stopped before it left"
-            seconds = self._elapsed() - self._left
-            self._store.put(replace(self._sent, outcome="cancelled" if sent else "unsent", seconds=seconds, message=message))
+            outcome, message = ("cancelled", "cut short; it may have been billed") if sent else ("unsent", "stopped before it left")
+            number, at = self._sent
             self._sent = None
-        if self._begun and self._row.state == "open":
-            self._end(replace(self._row, state="cut", seconds=self._elapsed()))
+            seconds = self._elapsed() - self._left
+            self._store.put(AttemptRow(self._run, self._number, number, outcome, at, seconds=seconds, message=message))
+        if self._open:
+            self._store.put(self._as("cut", seconds=self._elapsed()))
 
     def rejected(self) -> None:
         """Note that the answer was never accepted, so that it is not used again."""
         if self._from is not None:
             self._store.reject(self._from.run, self._from.number)
-        elif self._row.state == "answered":
-            self._end(replace(self._row, state="rejected"))
+        elif self._row is not None and self._row.state == "answered":
+            self._row = replace(self._row, state="rejected")
+            self._store.put(self._row)
 
     def _elapsed(self) -> float:
         return asyncio.get_running_loop().time() - self._began
 
-    async def _durable(self) -> None:
+    async def _durable(self, *rows: Row) -> None:
         try:
-            await self._store.commit()
+            await self._store.commit(*rows)
         except StoreError as error:
             self._record.broken = self._record.broken or error
+            self._record.recorder.told = str(error)
             raise RunError(str(error), kind="store") from error
 
 
 def json_of(value: Any) -> str:
     """Return data as JSON text that UTF-8 can carry."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
-    return text if text == sound(text) else json.dumps(value, separators=(",", ":"), default=_plain)
+    text = _ENCODER.encode(value)
+    return text if text.isascii() or text == sound(text) else json.dumps(value, separators=(",", ":"), default=_plain)
 
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
+#: Made once: to make one takes longer than to write a small value.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain)
+
+
 def sound(text: str) -> str:
     """Return a text that UTF-8 can carry."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

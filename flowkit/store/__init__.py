@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flowkit.store.contract import Answers, Store
 from flowkit.store.place import home
-from flowkit.store.rows import AttemptRow, BatchRow, Body, CallRow, ItemRow, NoteRow, RunRow, Served, SessionRow, StepRow
+from flowkit.store.rows import AttemptRow, BatchRow, Body, CallRow, ItemRow, NoteRow, Paid, RunRow, Served, SessionRow, StepRow
 
 if TYPE_CHECKING:
     from flowkit.store.looking import Looking
@@ -22,6 +22,7 @@ __all__ = [
     "CallRow",
     "ItemRow",
     "NoteRow",
+    "Paid",
     "RunRow",
     "Served",
     "SessionRow",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from flowkit.store.rows import AttemptRow, BatchRow, CallRow, ItemRow, NoteRow, Row, RunRow, StepRow
+from flowkit.store.rows import AttemptRow, BatchRow, CallRow, ItemRow, NoteRow, Paid, Row, RunRow, StepRow
 
 
 class Answers(Protocol):
@@ -35,8 +35,8 @@ class Store(Answers, Protocol):
     def put(self, *rows: Row) -> None:
         """Take rows to be written, in order. They are durable after the next `commit`, and soon without one."""
 
-    async def commit(self) -> None:
-        """Return when all that was put so far is durable. Raises StoreError."""
+    async def commit(self, *rows: Row) -> None:
+        """Take rows, and return when these and all that was put so far are durable. Raises StoreError."""
 
     def flush(self) -> None:
         """Return when all that was put so far is durable; blocks. Raises StoreError."""
@@ -103,6 +103,9 @@ class Store(Answers, Protocol):
 
     def batch(self, id: str) -> BatchRow | None:  # noqa: A002 - what it is called
         """Return a batch by its whole id."""
+
+    def paid(self, batch: str) -> Paid:
+        """Return what all rows of a batch took so far, those that were cut or have no line yet among them."""
 
     def forget(self, runs: Sequence[str], batches: Sequence[str] = ()) -> int:
         """Delete runs with all that belongs to them, and what no other run needs; return the bytes that were freed. Raises StoreError."""

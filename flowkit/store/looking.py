@@ -56,11 +56,12 @@ class Looking(Reading):
         return leases.alive(self._folder / LEASES, session)
 
     def progress(self, runs: Sequence[str]) -> dict[str, Counter[str]]:
-        """Return of each run how many of its steps are in which state. Raises StoreError."""
+        """Return of each run how many steps of its flow, not of what is inside them, are in which state. Raises StoreError."""
         found: dict[str, Counter[str]] = {run: Counter() for run in runs}
         with self.reading() as connection:
             for run in runs:
-                for status, number in connection.execute("SELECT status, count(*) FROM steps WHERE run = ? GROUP BY status", (run,)):
+                counted = "SELECT status, count(*) FROM steps WHERE run = ? AND item < 0 AND instr(step, '/') = 0 GROUP BY status"
+                for status, number in connection.execute(counted, (run,)):
                     found[run][str(status)] = int(number)
         return found
 

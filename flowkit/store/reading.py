@@ -6,14 +6,16 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from flowkit.errors import StoreError
 from flowkit.identity import digest
-from flowkit.store.rows import AttemptRow, BatchRow, Body, CallRow, ItemRow, NoteRow, Row, RunRow, Served, StepRow
+from flowkit.store.rows import MAYBE_BILLED, AttemptRow, BatchRow, Body, CallRow, ItemRow, NoteRow, Paid, Row, RunRow, Served, StepRow
 from flowkit.store.writing import COLUMNS, checksum
 
 _R = TypeVar("_R", bound=Row)
+_SELECT = {row: f"SELECT {', '.join(names)}, crc FROM {row.TABLE}" for row, names in COLUMNS.items()}  # noqa: S608 - our own names
 
 
 class Damaged(StoreError):
@@ -36,8 +38,7 @@ class Reading(ABC):
         self, row: type[_R], where: str = "1", values: Sequence[Any] = (), *, tail: str = "", connection: sqlite3.Connection | None = None
     ) -> list[_R]:
         """Return the rows of one table. Raises StoreError: Damaged when one is no longer what was written."""
-        names = ", ".join(COLUMNS[row])
-        statement = f"SELECT {names}, crc FROM {row.TABLE} WHERE {where} {tail}"  # noqa: S608 - our own names; all values are bound
+        statement = f"{_SELECT[row]} WHERE {where} {tail}"
         if connection is not None:
             return [self._checked(row, one) for one in connection.execute(statement, values)]
         with self.reading() as own:
@@ -166,3 +167,40 @@ class Reading(ABC):
     def batch(self, id: str) -> BatchRow | None:  # noqa: A002 - what it is called
         """Return a batch by its whole id."""
         return next(iter(self.select(BatchRow, "id = ?", (id,))), None)
+
+    def paid(self, batch: str) -> Paid:
+        """Return what all rows of a batch took so far, also those that were cut. Any number of rows takes the same memory."""
+        # The runs of rows are called `batch.row`, and `/` stands behind `.`: a range of the key.
+        within, bounds = "run >= ? AND run < ?", (f"{batch}.", f"{batch}/")
+        calls = unpriced = maybe = 0
+        sent: int | None = None
+        came: int | None = None
+        cost = Decimal(0)
+        with self.reading() as connection:
+            statement = f"SELECT outcome, input_tokens, output_tokens, cost FROM attempts WHERE {within}"  # noqa: S608 - as above
+            for outcome, input_tokens, output_tokens, dollars in connection.execute(statement, bounds):
+                calls += outcome == "ok"
+                unclear = outcome in MAYBE_BILLED and input_tokens is None and output_tokens is None
+                maybe += unclear
+                if input_tokens is not None:
+                    sent = (sent or 0) + input_tokens
+                if output_tokens is not None:
+                    came = (came or 0) + output_tokens
+                if dollars is not None:
+                    cost += Decimal(dollars)
+                else:
+                    unpriced += unclear or outcome == "ok" or input_tokens is not None or output_tokens is not None
+        return Paid(calls, sent, came, cost, unpriced, maybe, self._taken(within, bounds))
+
+    def _taken(self, within: str, bounds: tuple[str, str]) -> int:
+        """Return how many questions were answered by other runs; a run that went on may have taken the same answer twice."""
+        statement = f"SELECT run, key, source FROM calls WHERE {within} AND state = 'reused' ORDER BY run"  # noqa: S608 - as above
+        number, last, known = 0, "", set[str]()
+        with self.reading() as connection:
+            for run, key, source in connection.execute(statement, bounds):
+                if run != last:
+                    last, known = run, set()
+                if str(source).rpartition(":")[0] != run and key not in known:
+                    known.add(key)
+                    number += 1
+        return number

@@ -7,7 +7,8 @@ that never jumps. A cost is a decimal number of US dollars as text; None where n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from decimal import Decimal
+from typing import ClassVar, Final, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,27 @@ class BatchRow:
     #: JSON of tallies: rows by status and kind of error, tokens, cost.
     tallies: str
     version: str
+
+
+#: Outcomes of requests that may have been billed although no whole answer is there.
+MAYBE_BILLED: Final = frozenset({"sent", "cancelled", "timeout", "stream_truncated"})
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What requests took together. No table: it is summed up from them."""
+
+    #: Those that were answered.
+    calls: int = 0
+    #: None where no server counted.
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    #: US dollars as far as they are known, and how many requests took an amount that is not.
+    cost: Decimal = Decimal(0)
+    unpriced: int = 0
+    maybe_billed: int = 0
+    #: Questions whose answers were taken from other runs.
+    reused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,10 @@ class SqliteStore(Reading):
         """Take rows to be written."""
         self._writer.put(*rows)
 
-    async def commit(self) -> None:
-        """Wait until all is durable. Raises StoreError."""
+    async def commit(self, *rows: Row) -> None:
+        """Take rows, and wait until all is durable. Raises StoreError."""
+        if rows:
+            self._writer.put(*rows, awaited=True)
         await self._writer.commit()
 
     def flush(self) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import fields
@@ -52,12 +52,14 @@ def checksum(values: Values) -> int:
 
 def values_of(row: Row) -> Values:
     """Return the columns of a row as they are read back, the sum last."""
-    values = list(_READ[type(row)](row))
-    for at in _REALS[type(row)]:
-        if (value := values[at]) is not None:
-            # Neither an int, nor -0.0, nor NaN comes back as what it was.
-            values[at] = value + 0.0 if value == value else 0.0  # noqa: PLR0124 - NaN alone is not itself
-    return (*values, checksum(tuple(values)))
+    kind = type(row)
+    values = _READ[kind](row)
+    for at in _REALS[kind]:
+        value = values[at]
+        # Neither an int, nor -0.0, nor NaN comes back as what it was.
+        if value is not None and (value.__class__ is not float or not value or value != value):  # noqa: PLR0124 - NaN alone is not itself
+            values = (*values[:at], value + 0.0 if value == value else 0.0, *values[at + 1 :])  # noqa: PLR0124
+    return (*values, checksum(values))
 
 
 def write(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
@@ -81,21 +83,8 @@ def _bent(value: Any) -> Any:
     return max(-_MOST, min(_MOST, value)) if isinstance(value, int) else value
 
 
-class _Waiter:
-    """Somebody who waits for a commit, in an event loop or in a thread."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.loop = loop
-        self.future: asyncio.Future[None] | Future[None] = Future() if loop is None else loop.create_future()
-
-    def end(self, error: StoreError | None) -> None:
-        """Tell how it went."""
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(None)
-        else:
-            self.future.set_exception(error)
+#: Somebody who waits for a commit, in an event loop or in a thread.
+_Waiter: TypeAlias = asyncio.Future[None] | Future[None]
 
 
 class Writer:
@@ -111,37 +100,60 @@ class Writer:
         #: The last failure, None since a write succeeded.
         self._failure: StoreError | None = None
         self._dropped = False
-        #: Whether the thread waits for company for rows, and need not be told of more.
-        self._lingering = False
+        #: Those who began to wait in this turn of their event loop: they join together when it ends.
+        self._joining: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        #: Whether the thread has nothing to do, and must be told of rows that nobody waits for.
+        self._idle = False
         self._ended = False
         self._thread = threading.Thread(target=self._work, name="flowkit-record", daemon=True)
         self._thread.start()
 
-    def put(self, *rows: Row) -> None:
-        """Take rows to be written. Whoever is far ahead of the disk waits for it; while it takes nothing, rows are let go."""
+    def put(self, *rows: Row, awaited: bool = False) -> None:
+        """Take rows to be written. Whoever is far ahead of the disk waits for it; while it takes nothing, rows are let go.
+
+        `awaited`: somebody waits for them in a moment, so that the thread need not wake up before.
+        """
         with self._wake:
             while len(self._rows) >= KEPT and self._failure is None and not self._ended:
+                self._idle = False
+                self._wake.notify_all()
                 self._wake.wait(LINGER)
             if len(self._rows) >= KEPT:
                 self._dropped = True
                 return
             self._rows += rows
-            if not self._lingering:
+            if self._idle and not awaited:
+                self._idle = False
                 self._wake.notify_all()
 
     async def commit(self) -> None:
-        """Wait until all that was put is durable. Raises StoreError."""
-        waiter = _Waiter(asyncio.get_running_loop())
-        self._join(waiter)
-        assert isinstance(waiter.future, asyncio.Future)
-        await waiter.future
+        """Wait until all that was put is durable. Raises StoreError.
+
+        Whoever else is ready in this turn of the event loop is let in, so that the thread is woken once for all of them,
+        and does not fight with them for the interpreter.
+        """
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        those = self._joining.get(loop)
+        if those is None:
+            self._joining[loop] = [future]
+            loop.call_soon(self._arrive, loop)
+        else:
+            those.append(future)
+        await future
+
+    def _arrive(self, loop: asyncio.AbstractEventLoop) -> None:
+        those = self._joining.pop(loop)
+        try:
+            self._join(those)
+        except StoreError as error:
+            _end(those, error)
 
     def flush(self) -> None:
         """Block until all that was put is durable. Raises StoreError."""
-        waiter = _Waiter(None)
-        self._join(waiter)
-        assert isinstance(waiter.future, Future)
-        waiter.future.result()
+        future: Future[None] = Future()
+        self._join([future])
+        future.result()
 
     def close(self) -> None:
         """Write what is left and end the thread. Raises StoreError."""
@@ -153,11 +165,11 @@ class Writer:
                 self._wake.notify_all()
             self._thread.join()
 
-    def _join(self, waiter: _Waiter) -> None:
+    def _join(self, waiters: Sequence[_Waiter]) -> None:
         with self._wake:
             if self._closing or self._ended:
                 raise StoreError("the record is closed")
-            self._waiters.append(waiter)
+            self._waiters += waiters
             self._wake.notify_all()
 
     # -- the thread ------------------------------------------------------------------------------------------
@@ -196,9 +208,9 @@ class Writer:
                 left = None if until is None else until - monotonic()
                 if left is not None and left <= 0:
                     break
-                self._lingering = until is not None
+                self._idle = until is None
                 self._wake.wait(left)
-            self._lingering = False
+            self._idle = False
             return bool(self._waiters) or not self._closing
 
     def _write(self, rows: deque[Row]) -> StoreError | None:
@@ -211,18 +223,23 @@ class Writer:
         return None
 
 
-def _tell(waiters: list[_Waiter], error: StoreError | None) -> None:
-    loops: dict[asyncio.AbstractEventLoop | None, list[_Waiter]] = {}
+def _tell(waiters: Iterable[_Waiter], error: StoreError | None) -> None:
+    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for waiter in waiters:
-        loops.setdefault(waiter.loop, []).append(waiter)
-    for loop, those in loops.items():
-        if loop is None:
-            _end(those, error)
+        if isinstance(waiter, Future):
+            _end((waiter,), error)
         else:
-            with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-                loop.call_soon_threadsafe(_end, those, error)
+            loops.setdefault(waiter.get_loop(), []).append(waiter)
+    for loop, those in loops.items():
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            loop.call_soon_threadsafe(_end, those, error)
 
 
-def _end(waiters: list[_Waiter], error: StoreError | None) -> None:
+def _end(waiters: Iterable[_Waiter], error: StoreError | None) -> None:
     for waiter in waiters:
-        waiter.end(error)
+        if waiter.done():  # who waited was cancelled
+            continue
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
