@@ -1,7 +1,7 @@
 """Say what makes a call the same call: a question becomes one text and one key, an answer becomes text and back. Knows no store.
 
-The key covers what reaches the model and where: the address, the canonical body of the request, and how often the very same question
-was asked before in its run, so that samples and rounds stay calls of their own. Keys and headers are no part of it.
+The key covers what reaches the model and where: the address, the canonical body of the request, and a number that keeps samples and
+rounds calls of their own. Keys and headers are no part of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, get_args
@@ -43,6 +43,8 @@ class Question:
     model: str
     body: str
     number: int = 0
+    #: The body as it is sent, which nothing shows.
+    said: str = field(default="", repr=False)
 
 
 def digest(text: str) -> str:
@@ -65,16 +67,15 @@ def question(endpoint: Endpoint, request: ChatRequest, number: int = 0, *, simul
         request = replace(request, stream=False, structured=form)
     text = _sorted(encode(request, max_tokens_key=endpoint.max_tokens_key, return_reasoning=endpoint.return_reasoning))
     url, secrets = _spoken(endpoint)
-    if secrets:
-        text = redact(text, secrets)
     if simulated:
         url = SIMULATED + url
-    return Question(_key(url, number, text), url, endpoint.model, text, number)
+    # Two questions that differ only in what must not be shown are two questions.
+    return Question(_key(url, number, text), url, endpoint.model, redact(text, secrets) if secrets else text, number, text)
 
 
 def again(asked: Question, number: int) -> Question:
     """Return the same question, asked once more in a run."""
-    return Question(_key(asked.url, number, asked.body), asked.url, asked.model, asked.body, number)
+    return replace(asked, key=_key(asked.url, number, asked.said), number=number)
 
 
 def _key(url: str, number: int, body: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -18,6 +18,14 @@ from flowkit.store import Answers, CallRow, Store
 Reuse: TypeAlias = Literal["on", "off", "asked"]
 
 
+#: The run that asks a question now, and what ends when it has its answer or none.
+Flight: TypeAlias = tuple[str, asyncio.Future[None]]
+#: Where a question stands: its step, its item, its sample.
+Place: TypeAlias = tuple[str, int | None, int | None]
+#: More than a step can have samples.
+_SAMPLES = 10_000
+
+
 @dataclass(slots=True)
 class Recorder:
     """What all runs of a runtime share: the store, the rule for reuse, and the questions that are under way."""
@@ -26,7 +34,7 @@ class Recorder:
     version: str
     clock: Callable[[], float]
     reuse: Reuse = "asked"
-    flights: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    flights: dict[str, Flight] = field(default_factory=dict)
     #: Ids of runs that go on in this process.
     running: set[str] = field(default_factory=set)
     #: Why the record could not be written, as the run that failed for it says.
@@ -45,24 +53,39 @@ class Rule:
 
 
 class Lookup:
-    """Knows which questions one run asked so far, so that the same one asked again is another call. `own`: the run goes on."""
+    """Knows what one run asked so far and which answers it took, so that the record never makes one call of two.
 
-    def __init__(self, store: Answers, clock: Callable[[], float], reuse: Reuse, run: Run, *, own: bool) -> None:
-        self.own = own
+    The same question asked again at one place (a step, its item, its sample) has the next number, as the rounds of a `repeat` do. At two
+    places it is two calls: each takes an answer of its own, first the one that was given at the same place, whichever comes first.
+    `before`: the run goes on, and had so many calls.
+    """
+
+    def __init__(self, store: Answers, clock: Callable[[], float], reuse: Reuse, run: Run, *, before: int = 0) -> None:
+        self.before = before
         self._store = store
         self._clock = clock
         self._reuse = reuse
         self._run = run
-        self._asked: dict[tuple[str, int | None], int] = {}
+        self._asked: dict[tuple[str, Place], int] = {}
+        self._taken: set[tuple[str, int]] = set()
 
     def question(self, endpoint: Endpoint, request: ChatRequest) -> Question:
         """Return what is asked now. Raises ModelRejected when it cannot be asked."""
         first = question(endpoint, request, simulated=self._run.simulated)
-        which = (first.key, request.sample)
-        before = self._asked.get(which, 0)
-        self._asked[which] = before + 1
-        number = before * request.samples + (request.sample or 0)
+        which = (first.key, _place(request))
+        number = self._asked.get(which, 0)
+        self._asked[which] = number + 1
+        return self._numbered(first, number, request)
+
+    def _numbered(self, first: Question, number: int, request: ChatRequest) -> Question:
+        number = number * _SAMPLES + (request.sample or 0)
         return again(first, number) if number else first
+
+    def knows(self, endpoint: Endpoint, request: ChatRequest, rule: Rule) -> bool:
+        """Whether there is an answer to what may be asked next; it is neither counted nor taken."""
+        first = question(endpoint, request, simulated=self._run.simulated)
+        asked = self._numbered(first, self._asked.get((first.key, _place(request)), 0), request)
+        return next(self._usable(asked, rule, _place(request)), None) is not None
 
     def rule(self, cache: bool | float | None) -> Rule:
         """Return what may be used for a step. `cache` is what the flow says of it."""
@@ -73,19 +96,33 @@ class Lookup:
             return Rule(reuse == "on" or cache is True)
         return Rule(True, float(cache))
 
-    def find(self, asked: Question, rule: Rule) -> tuple[CallRow, Completion] | None:
-        """Return the newest answer that may be used: of this very run whatever the rule, for it goes on; else as the rule says."""
-        if not rule.reuse and not self.own:
-            return None
-        store, now = self._store, self._clock()
-        for call in store.answered(asked.key):
-            if call.run != self._run.id and (not rule.reuse or (rule.age is not None and not 0 <= now - call.started <= rule.age)):
+    def find(self, asked: Question, rule: Rule, request: ChatRequest) -> tuple[CallRow, Completion] | None:
+        """Return the answer that may be used, and take it: the newest of the same place, else the newest of any."""
+        found = next(self._usable(asked, rule, _place(request)), None)
+        if found is not None:
+            self._taken.add((found[0].run, found[0].number))
+        return found
+
+    def _usable(self, asked: Question, rule: Rule, place: Place) -> Iterator[tuple[CallRow, Completion]]:
+        if not rule.reuse and not self.before:
+            return
+        now, run = self._clock(), self._run.id
+        rows = sorted(self._store.answered(asked.key), key=lambda call: (call.step, call.item, call.sample) != place)
+        for call in rows:
+            own = call.run == run and call.number <= self.before
+            if (call.run, call.number) in self._taken or (call.run == run and not own):
                 continue
-            text = None if call.reply is None else store.body(call.reply)
+            same = own and (call.step, call.item, call.sample) == place
+            if not same and (not rule.reuse or (rule.age is not None and not 0 <= now - call.started <= rule.age)):
+                continue
+            text = None if call.reply is None else self._store.body(call.reply)
             if text is None:
                 continue
             try:
-                return call, restored(text)
+                yield call, restored(text)
             except ValueError:
                 continue
-        return None
+
+
+def _place(request: ChatRequest) -> Place:
+    return request.step, request.item, request.sample

@@ -61,7 +61,7 @@ async def rendered(
     """
     found = Rendered()
     run = Run("", flow.name, simulated=runtime.simulated, inputs=flow.validate(inputs))
-    lookup = None if answers is None or runtime.simulated else Lookup(answers, clock, "on", run, own=False)
+    lookup = None if answers is None or runtime.simulated else Lookup(answers, clock, "on", run)
     services = Services(
         runtime.client_for(flow.plan),
         runtime.resolve,
@@ -151,10 +151,14 @@ class _Ledger:
             raise Unknown(_MISSING)
         return Taken(known)
 
+    def knows(self, endpoint: Endpoint, request: ChatRequest, *, cache: bool | float | None) -> bool:
+        """Whether there is an answer to what would be asked next."""
+        return self._lookup is not None and self._lookup.knows(endpoint, request, self._lookup.rule(cache))
+
     def _recorded(self, endpoint: Endpoint, request: ChatRequest, cache: bool | float | None) -> Completion | None:
         if self._lookup is None:
             return None
-        found = self._lookup.find(self._lookup.question(endpoint, request), self._lookup.rule(cache))
+        found = self._lookup.find(self._lookup.question(endpoint, request), self._lookup.rule(cache), request)
         return None if found is None else found[1]
 
 

@@ -227,7 +227,7 @@ def test_any_text_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory,
     Shelf.of(folder, "f", "c").write(calls)
     found = Shelf.of(folder, "f", "c").calls
     assert [(json.dumps(call.request), call.reply) for call in found] == [(json.dumps(call.request), call.reply) for call in calls]
-    assert {call.key for call in found} == {call.key for call in calls}
+    assert {call.question for call in found} == {call.question for call in calls}
 
 
 @given(st.lists(_TEXT, min_size=2, max_size=5, unique=True))

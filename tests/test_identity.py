@@ -53,7 +53,7 @@ KEYS = {
     "parameters in no order": "4f0e7e633bfbd8471d38ffcaea9109ecc9e6556c",
     "integers beyond 64 bits": "ff704ab8890aa80ca04a1b4bca7703690eedeb49",
     "nineteen digits that are text": "e537362db8fd7ab72897327c32f3bc46053600ac",
-    "a secret in a message and in the address": "17b7a676d1f5d24bb70ca8d068edf00155d0e2db",
+    "a secret in a message and in the address": "1e7ccd9b1a4726efeacf0297dda4b67b3ab40001",
     "a type": "13cfe8e8e2ff70540d46f10bcb4ae10ccb8053ae",
 }
 

@@ -429,8 +429,7 @@ def test_a_call_that_was_rejected_is_not_among_the_answered(tmp_path):
         store.put(*answered("r1", 1, "k", "old", started=1.0), *answered("r2", 1, "k", "new", started=2.0), call_row("r3", key="k"))
         store.flush()
         assert [call.run for call in store.answered("k")] == ["r2", "r1"]
-        store.reject("r2", 1)
-        store.reject("r3", 1)  # it was never answered
+        store.put(replace(answered("r2", 1, "k", "new", started=2.0)[1], state="rejected"))
         store.flush()
         assert [call.run for call in store.answered("k")] == ["r1"]
         assert {call.run: call.state for r in ("r1", "r2", "r3") for call in store.calls(r)} == {

@@ -78,14 +78,6 @@ class StoreMachine(RuleBasedStateMachine):
 
     # -- what is changed -------------------------------------------------------------------------------------
 
-    @rule(run=RUNS, number=NUMBERS)
-    def reject(self, run: str, number: int) -> None:
-        self.commit()
-        self.store.reject(run, number)
-        call = self.states[-1].get((CallRow, run, number))
-        if isinstance(call, CallRow) and call.state == "answered":
-            self.states.append({**self.states[-1], (CallRow, run, number): replace(call, state="rejected")})
-
     @rule(run=RUNS)
     def forget(self, run: str) -> None:
         self.commit()

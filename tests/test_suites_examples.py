@@ -41,7 +41,9 @@ def test_every_example_has_tests() -> None:
 def test_cassettes_of_examples_say_what_their_replies_say_and_who_wrote_it(case: Case) -> None:
     """Written anew by `python tests/example_cassettes.py` when a flow changes."""
     found = shelves.shelf(case).calls
-    assert {call.key: call.reply for call in found} == {call.key: call.reply for call in calls(case)}
+    assert {(call.question, call.item, call.number): call.reply for call in found} == {
+        (call.question, call.item, call.number): call.reply for call in calls(case)
+    }
     assert all(call.by_hand for call in found)
     texts = [path.read_text(encoding="utf-8") for path in shelves.folder(case.suite).rglob("*.yaml")]
     assert texts

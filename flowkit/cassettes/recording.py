@@ -35,14 +35,14 @@ class Tape:
     usage: Usage = field(default_factory=Usage)
     cost: Cost = Cost()
     reused: int = 0
-    _asked: dict[tuple[str, int | None], int] = field(default_factory=dict)
+    _asked: dict[tuple[str, str, int | None, int | None], int] = field(default_factory=dict)
 
-    def numbered(self, body: str, request: ChatRequest) -> int:
-        """Return how often the same question was asked before."""
-        which = (digest(body), request.sample)
+    def numbered(self, body: str, step: str, request: ChatRequest) -> int:
+        """Return how often the same question was asked before at the same place."""
+        which = (digest(body), step, request.item, request.sample)
         before = self._asked.get(which, 0)
         self._asked[which] = before + 1
-        return before * request.samples + (request.sample or 0)
+        return before
 
 
 def _unknown(_endpoint: Endpoint, _request: ChatRequest) -> Tariff | None:
@@ -74,7 +74,7 @@ class Recording:
         """Return the entry of a call, which is kept here too when it is answered."""
         asked = question(endpoint, request)
         said: dict[str, Any] = json.loads(asked.body)
-        number = self.tape.numbered(asked.body, request)
+        number = self.tape.numbered(asked.body, self._head + request.step, request)
         call = Call(self._head + request.step, said, number, request.item, request.sample, asked.url)
         inner = None if self._inner is None else await self._inner.open(endpoint, self._own(request), cache=cache)
         if inner is not None and inner.reused is not None:
@@ -93,6 +93,10 @@ class Recording:
         sample = self._repeat * request.samples + (request.sample or 0)
         return replace(request, sample=sample, samples=request.samples * _REPEAT)
 
+    def knows(self, endpoint: Endpoint, request: ChatRequest, *, cache: bool | float | None) -> bool:
+        """Pass it on."""
+        return self._inner is not None and self._inner.knows(endpoint, request, cache=cache)
+
 
 class _Taped:
     """One call that is being recorded."""
@@ -103,12 +107,14 @@ class _Taped:
         self._tape = tape
         self._call = call
         self._inner = inner
+        self._kept: Call | None = None
         self.reused = None if inner is None else inner.reused
         if self.reused is not None:
             self._keep(self.reused)
 
     def _keep(self, completion: Completion) -> None:
-        self._tape.calls.append(replace(self._call, reply=json.loads(written(replace(completion, id=None)))))
+        self._kept = replace(self._call, reply=json.loads(written(replace(completion, id=None))))
+        self._tape.calls.append(self._kept)
 
     async def sending(self) -> None:
         """Pass it on."""
@@ -138,6 +144,14 @@ class _Taped:
         """Pass it on."""
         if self._inner is not None:
             self._inner.cut(sent=sent)
+
+    def anew(self) -> None:
+        """Forget the answer that is of no use now, and pass it on."""
+        self.reused = None
+        self._tape.reused -= 1
+        self._tape.calls = [call for call in self._tape.calls if call is not self._kept]
+        if self._inner is not None:
+            self._inner.anew()
 
     def rejected(self) -> None:
         """Pass it on; it was answered all the same."""

@@ -48,9 +48,9 @@ class Call:
     place: str = ""
 
     @property
-    def key(self) -> tuple[str, int]:
-        """What is looked for: the question wherever it is asked, and its number."""
-        return digest(canonical(self.request)), self.number
+    def question(self) -> str:
+        """What is looked for: the question, wherever it is asked."""
+        return digest(canonical(self.request))
 
 
 def canonical(request: Mapping[str, Any]) -> str:

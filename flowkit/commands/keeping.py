@@ -24,18 +24,17 @@ class Keeping:
     limits: Limits = Limits()
 
 
-class _Dollars(click.ParamType):
-    name = "dollars"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        """Read an amount of US dollars."""
-        try:
-            found = Decimal(str(value).removeprefix("$"))
-        except InvalidOperation:
-            found = Decimal(-1)
-        if not found.is_finite() or found <= 0:
-            self.fail(f"{value!r} is no amount of US dollars; write it like 0.50", param, ctx)
-        return found
+def _dollars(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Decimal | None:
+    """Read an amount of US dollars."""
+    if value is None:
+        return None
+    try:
+        found = Decimal(value.removeprefix("$"))
+    except InvalidOperation:
+        found = Decimal(-1)
+    if not found.is_finite() or found <= 0:
+        raise click.BadParameter(f"{value!r} is no amount of US dollars; write it like 0.50")
+    return found
 
 
 _KEEPING = (
@@ -43,7 +42,7 @@ _KEEPING = (
     click.option("--no-record", is_flag=True, help="Keep nothing, and use nothing again."),
 )
 _LIMITS = (
-    click.option("--max-cost", type=_Dollars(), metavar="USD", help="Spend no more than that (exit code 4); `flowkit resume` goes on."),
+    click.option("--max-cost", callback=_dollars, metavar="USD", help="Spend no more than that (exit code 4); `flowkit resume` goes on."),
     click.option("--max-calls", type=click.IntRange(1), metavar="N", help="Make no more requests than that."),
     click.option("--max-tokens", type=click.IntRange(1), metavar="N", help="Use no more tokens than that, sent and answered."),
     click.option("--max-seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="Start nothing new after that time."),

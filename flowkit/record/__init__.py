@@ -33,7 +33,7 @@ class RunRecord:
         self.recorder = recorder
         self.run = run
         self._store = recorder.store
-        self._lookup = Lookup(recorder.store, recorder.clock, recorder.reuse, run, own=False)
+        self._lookup = Lookup(recorder.store, recorder.clock, recorder.reuse, run)
         self._named = named
         self._notes = 0
         self._calls = 0
@@ -86,13 +86,13 @@ class RunRecord:
         fresh = not self._named and self._row.batch is None
         before = None if fresh else self._store.run(id_)
         if before is not None:
-            self._lookup.own = True
             self._row = replace(self._row, started=before.started, resumed=before.resumed + 1)
         # An id that somebody chose may be chosen by another process in this moment.
         if (before is not None or self._named) and not self._store.claim(self._row):
             raise StoreError(f"run {id_} goes on in another process; wait until it ends")
         if before is not None:
             self._calls = max((call.number for call in self._store.calls(id_)), default=0)
+            self._lookup.before = self._calls
             self._notes = max((note.number for note in self._store.notes(id_)), default=0)
         running.add(id_)
         source = [] if self._source is None or self._row.source is None else [Body(self._row.source, self._source)]
@@ -221,15 +221,20 @@ class RunRecord:
         self._calls += 1
         number = self._calls
         loop = asyncio.get_running_loop()
-        while (found := lookup.find(asked, rule)) is None and rule.reuse:
-            flight = flights.get(asked.key)
-            if flight is None or flight.get_loop() is not loop:  # what another event loop waits for cannot be waited for here
+        while (found := lookup.find(asked, rule, request)) is None and rule.reuse:
+            run, flight = flights.get(asked.key, (self.run.id, None))
+            # The same question elsewhere in this run is another call; what another event loop waits for cannot be waited for here.
+            if flight is None or run == self.run.id or flight.get_loop() is not loop:
                 break
             await asyncio.wait([flight])
         entry = Entry(self, asked, endpoint.name, request, number, str(rule), found)
-        if found is None and rule.reuse:
+        if found is None and rule.reuse and asked.key not in flights:
             entry.fly(flights)
         return entry
+
+    def knows(self, endpoint: Endpoint, request: ChatRequest, *, cache: bool | float | None) -> bool:
+        """Whether a question could be answered from the record now."""
+        return self._lookup.knows(endpoint, request, self._lookup.rule(cache))
 
 
 def _error(error: StepError | None) -> tuple[str | None, str | None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flowkit.chat import Attempt, ChatRequest, Completion, Usage
 from flowkit.errors import RunError, StoreError
 from flowkit.identity import Question, digest, written
+from flowkit.lookup import Flight
 from flowkit.store import AttemptRow, Body, CallRow
 
 if TYPE_CHECKING:
@@ -60,15 +61,14 @@ class Entry:
         self._row: CallRow | None = None
         #: What its requests cost so far; None once a price is missing.
         self._cost: Decimal | None = _FREE
-        self._flight: tuple[dict[str, asyncio.Future[None]], asyncio.Future[None]] | None = None
+        self._flight: tuple[dict[str, Flight], asyncio.Future[None]] | None = None
         #: An answer that was paid before; then nothing is sent.
         self.reused: Completion | None = None
-        self._from: CallRow | None = None
         if found is not None:
             self._reuse(*found)
 
     def _reuse(self, call: CallRow, completion: Completion) -> None:
-        self.reused, self._from = completion, call
+        self.reused = completion
         row = self._as("reused", source=f"{call.run}:{call.number}", reply=call.reply, returned=call.returned, finish=call.finish)
         self._store.put(Body(self._body, self._asked.body), row)
 
@@ -118,17 +118,17 @@ class Entry:
         )
         return self._row
 
-    def fly(self, flights: dict[str, asyncio.Future[None]]) -> None:
-        """Let others who ask the same wait for this one."""
+    def fly(self, flights: dict[str, Flight]) -> None:
+        """Let other runs that ask the same wait for this one."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        flights[self._asked.key] = future
+        flights[self._asked.key] = (self._run, future)
         self._flight = (flights, future)
 
     def _land(self) -> None:
         if self._flight is not None:
             flights, future = self._flight
             self._flight = None
-            if flights.get(self._asked.key) is future:
+            if flights.get(self._asked.key, (None, None))[1] is future:
                 del flights[self._asked.key]
             if not future.done():
                 future.set_result(None)
@@ -220,11 +220,13 @@ class Entry:
         if self._open:
             self._store.put(self._as("cut", seconds=self._elapsed()))
 
+    def anew(self) -> None:
+        """Ask although there was an answer: it is of no use now. That of the other run stays what it was there."""
+        self.reused = self._row = None
+
     def rejected(self) -> None:
-        """Note that the answer was never accepted, so that it is not used again."""
-        if self._from is not None:
-            self._store.reject(self._from.run, self._from.number)
-        elif self._row is not None and self._row.state == "answered":
+        """Note that the answer was never accepted, so that it is not used again. One of another run was accepted there."""
+        if self._row is not None and self._row.state == "answered":
             self._row = replace(self._row, state="rejected")
             self._store.put(self._row)
 

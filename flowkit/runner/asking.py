@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from flowkit import answers
-from flowkit.chat import Attempt, ChatRequest, Completion, Message, Usage
+from flowkit.chat import Attempt, ChatRequest, Completion, Message
 from flowkit.config import Resolved
 from flowkit.errors import CallError, ModelError, OutputError, RenderError
 from flowkit.plan import ChatWork, Plan, PlannedCheck, PlannedMessage, PlannedPart, PlannedStep, TextOf
@@ -132,16 +132,9 @@ async def _ask(
         sending = Sending(resolved, request, turn)
         try:
             completion = await sending.answer(cache=step.cache, policy=bounded, attempt_timeout=attempt_timeout, deadline=deadline)
+            _refuse_useless(completion, sending, typed=shape is not None)
         except ModelError as e:
             _blame(e, work)
-            raise
-        if not sending.reused:
-            turn.usage += completion.usage if completion.usage is not None else Usage(calls=1)
-        try:
-            usable(completion, typed=shape is not None)
-        except ModelError:
-            if sending.entry is not None:
-                sending.entry.rejected()
             raise
         if sending.entry is not None:
             calls.append(sending.entry)
@@ -153,7 +146,14 @@ async def _ask(
             continue
         if completion.tool_calls and not completion.text.strip():
             raise ModelError("the model asked for a tool, but the step has none", kind="bad_response", text=completion.text)
-        value, wrong = _read(step, completion, turn, names, wrapped=shape is not None and shape.wrapped)
+        wrapped = shape is not None and shape.wrapped
+        value, wrong = _read(step, completion, turn, names, wrapped=wrapped)
+        if wrong is not None and sending.reused and not (again and sending.knows(_again(request, completion, wrong), cache=step.cache)):
+            # It was accepted by what was asked of it then, and is not by what is asked of it now.
+            completion = await sending.answer(
+                cache=step.cache, policy=bounded, attempt_timeout=attempt_timeout, deadline=deadline, anew=True
+            )
+            value, wrong = _read(step, completion, turn, names, wrapped=wrapped)
         if wrong is None:
             turn.messages = [*_talk(messages, work), Message("assistant", completion.text)]
             for warning in completion.warnings:
@@ -165,8 +165,22 @@ async def _ask(
             raise wrong
         again -= 1
         turn.repaired(f"asked again: {wrong.message}")
-        asked = (*request.messages, Message("assistant", completion.text), Message("user", wrong.ask))
-        request = replace(request, messages=asked)
+        request = _again(request, completion, wrong)
+
+
+def _again(request: ChatRequest, completion: Completion, wrong: _Unusable) -> ChatRequest:
+    """Return the question that tells the model what was wrong with its answer."""
+    return replace(request, messages=(*request.messages, Message("assistant", completion.text), Message("user", wrong.ask)))
+
+
+def _refuse_useless(completion: Completion, sending: Sending, *, typed: bool) -> None:
+    """Raise ModelError when the answer is of no use, and then let no other run use it."""
+    try:
+        usable(completion, typed=typed)
+    except ModelError:
+        if sending.entry is not None:
+            sending.entry.rejected()
+        raise
 
 
 def _talk(messages: tuple[Message, ...], work: ChatWork) -> list[Message]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from flowkit.budget import Reservation, estimate
-from flowkit.chat import Attempt, ChatRequest, Completion
+from flowkit.chat import Attempt, ChatRequest, Completion, Usage
 from flowkit.config import Resolved
 from flowkit.errors import RunError
 from flowkit.retry import Policy
@@ -28,21 +28,36 @@ class Sending:
         """Whether the answer was paid before."""
         return self.entry is not None and self.entry.reused is not None and not self.entry.replayed
 
+    def knows(self, request: ChatRequest, *, cache: bool | float | None) -> bool:
+        """Whether what would be asked next was answered before too."""
+        ledger = self._turn.services.ledger
+        return ledger is not None and ledger.knows(self._resolved.endpoint, request, cache=cache)
+
     def _take(self, known: Completion, *, replayed: bool) -> Completion:
         """Use an answer that is there already."""
         turn = self._turn
         turn.take(known, counted=replayed)
         if replayed:
+            turn.usage += known.usage if known.usage is not None else Usage(calls=1)
             turn.attempted(turn.priced(Attempt(1, self._resolved.endpoint.name, "ok", 0.0, usage=known.usage)), None)
         return known
 
-    async def answer(self, *, cache: bool | float | None, policy: Policy, attempt_timeout: float, deadline: float | None) -> Completion:
-        """Return the answer. Raises RunError, also when the turn was halted; what is under way when the run is cut is noted."""
+    async def answer(
+        self, *, cache: bool | float | None, policy: Policy, attempt_timeout: float, deadline: float | None, anew: bool = False
+    ) -> Completion:
+        """Return the answer; `anew`: that of a server, after one that was paid before was of no use.
+
+        Raises:
+            RunError: there is none, or the turn was halted; what is under way when the run is cut is noted.
+        """
         turn, services = self._turn, self._turn.services
         turn.go_on()
         turn.waiting = asyncio.current_task()
         try:
-            if services.ledger is not None:
+            if anew and self.entry is not None:
+                self.entry.anew()
+                turn.reused -= 1
+            elif services.ledger is not None:
                 self.entry = await services.ledger.open(self._resolved.endpoint, self._request, cache=cache)
                 if self.entry.reused is not None:
                     return self._take(self.entry.reused, replayed=self.entry.replayed)
@@ -56,6 +71,8 @@ class Sending:
                 on_attempt=self._attempted,
                 on_send=self._leaving,
             )
+            # It was paid for, also if it cannot be noted.
+            turn.usage += completion.usage if completion.usage is not None else Usage(calls=1)
             if self.entry is not None:
                 await self.entry.answered(completion)
         except RunError as e:

@@ -52,6 +52,9 @@ class Entry(Protocol):
     def cut(self, *, sent: bool) -> None:
         """Note that the run was cut; what was `sent` may have been billed."""
 
+    def anew(self) -> None:
+        """Ask although there was an answer that was paid before: it is of no use now."""
+
     def rejected(self) -> None:
         """Note that the answer was never accepted, so that it is not used again."""
 
@@ -65,6 +68,9 @@ class Ledger(Protocol):
 
     async def open(self, endpoint: Endpoint, request: ChatRequest, *, cache: bool | float | None) -> Entry:
         """Return the entry of a call. `cache` is what the flow says of the step. Raises RunError."""
+
+    def knows(self, endpoint: Endpoint, request: ChatRequest, *, cache: bool | float | None) -> bool:
+        """Whether there is an answer that was paid before, if this were asked next."""
 
 
 @dataclass(frozen=True, slots=True)

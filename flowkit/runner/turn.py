@@ -16,7 +16,6 @@ from flowkit.prices import Tariff, cost
 from flowkit.results import ToolUse
 from flowkit.runner.services import Services
 
-
 #: Ways in which a request may end without an answer although the server did the work; beside it `ok` where nothing was counted.
 MAYBE_BILLED = frozenset({"ok", "cancelled", "timeout", "stream_truncated"})
 

@@ -57,9 +57,6 @@ class Store(Answers, Protocol):
 
     # -- calls -----------------------------------------------------------------------------------------------
 
-    def reject(self, run: str, number: int) -> None:
-        """Take a call out of those that may be used again."""
-
     # -- history; the newest first where there is an order in time. All raise StoreError ---------------------
 
     def run(self, id: str) -> RunRow | None:  # noqa: A002 - what it is called

@@ -18,7 +18,7 @@ from flowkit import printable
 from flowkit.errors import StoreError
 from flowkit.store import leases, schema
 from flowkit.store.reading import Damaged, Reading
-from flowkit.store.rows import BatchRow, CallRow, Row, RunRow, SessionRow
+from flowkit.store.rows import BatchRow, Row, RunRow, SessionRow
 from flowkit.store.writing import Writer, write
 
 FILE = "record.sqlite"
@@ -162,12 +162,6 @@ class SqliteStore(Reading):
 
         # The thread that writes has nothing to do now; the connection is its own, so a second one does this.
         return self._apart(work)
-
-    def reject(self, run: str, number: int) -> None:
-        """Take a call out of those that may be used again."""
-        for call in self.select(CallRow, "run = ? AND number = ?", (run, number)):
-            if call.state == "answered":
-                self.put(replace(call, state="rejected"))
 
     def forget(self, runs: Sequence[str], batches: Sequence[str] = ()) -> int:
         """Delete runs with all that belongs to them, and the bodies that no other needs."""

@@ -30,7 +30,9 @@ COLUMNS: dict[type[Any], tuple[str, ...]] = {row: tuple(field.name for field in 
 _PUT = {
     row: f"INSERT INTO {row.TABLE} ({', '.join(names)}, crc) VALUES ({', '.join('?' * (len(names) + 1))})"  # noqa: S608 - our own names
     + (
-        " ON CONFLICT (hash) DO NOTHING"
+        # What is damaged is mended by whoever has the same text again.
+        " ON CONFLICT (hash) DO UPDATE SET text = excluded.text, crc = excluded.crc"
+        " WHERE bodies.text IS NOT excluded.text OR bodies.crc IS NOT excluded.crc"
         if row.TABLE == "bodies"
         else f" ON CONFLICT ({', '.join(row.KEY)}) DO UPDATE SET "
         + ", ".join(f"{name} = excluded.{name}" for name in (*names, "crc") if name not in row.KEY)
