@@ -20,7 +20,7 @@ from flowkit.errors import RunError, Unknown
 from flowkit.events import Event, StepFinished, StepStarted
 from flowkit.flow import Flow
 from flowkit.lookup import Lookup, Reuse
-from flowkit.plan import ChatWork, Plan
+from flowkit.plan import ChatWork, FlowWork, Plan
 from flowkit.prices import Tariff
 from flowkit.results import Run, Status
 from flowkit.runner import Entry, Execution, Services
@@ -41,6 +41,8 @@ class StepForecast:
     hits: int = 0
     calls: int = 0
     open: bool = False
+    #: Whether, when the run reaches its end, at least one question is asked: nothing may skip the step, and it is not in a loop.
+    certain: bool = False
     skipped: bool = False
     #: Why it cannot be known, or why it would fail.
     why: str | None = None
@@ -54,6 +56,11 @@ class StepForecast:
     #: Tokens that earlier answers of this step took on average, and how many there were.
     usual: float | None = None
     earlier: int = 0
+
+    @property
+    def follows(self) -> bool:
+        """Whether at least one call follows, once the answers above are there. What was asked before may be asked the same again."""
+        return self.open and self.certain and not (self.calls or self.hits or self.earlier)
 
 
 @dataclass(slots=True)
@@ -75,6 +82,11 @@ class Forecast:
     def calls(self) -> int:
         """Calls that would be made for sure."""
         return sum(step.calls for step in self.steps.values())
+
+    @property
+    def follow(self) -> list[str]:
+        """Steps of which at least one call follows: they surely ask something, and nobody ever asked them before."""
+        return [step.path for step in self.steps.values() if step.follows]
 
     @property
     def open(self) -> list[str]:
@@ -124,7 +136,7 @@ class Forecaster:
     async def add(self, inputs: Mapping[str, Any]) -> None:
         """Add what a run with these inputs would do. Raises InputError when they do not fit."""
         run = Run("", self._flow.name, simulated=self._runtime.simulated, inputs=self._flow.validate(inputs))
-        lookup = None if self._answers is None else Lookup(self._answers, self._clock, self._reuse, run, own=False)
+        lookup = None if self._answers is None else Lookup(self._answers, self._clock, self._reuse, run)
         self.forecast.rows += 1
         self._began = set()
         services = Services(
@@ -172,11 +184,28 @@ class Forecaster:
 
 
 def _steps(plan: Plan) -> dict[str, StepForecast]:
-    found = {}
+    found: dict[str, StepForecast] = {}
+    certain = _certain(plan)
     for path, _, step in plan.walk():
         work = step.work if isinstance(step.work, ChatWork) else None
         goes_on = work is not None and (step.repeat is not None or bool(work.tools))
-        found[path] = StepForecast(path, step.kind, work.models if work else (), waits=bool(step.waits), goes_on=goes_on)
+        found[path] = StepForecast(
+            path, step.kind, work.models if work else (), waits=bool(step.waits), goes_on=goes_on, certain=path in certain
+        )
+    return found
+
+
+def _certain(plan: Plan, prefix: str = "") -> set[str]:
+    """Return the paths of steps that run at least once when a run reaches its end: no `when`, no list, no skip above."""
+    missing = {step.id for step in plan.steps.values() if step.when is not None or step.on_error.action != "fail"}
+    while more := {step.id for step in plan.steps.values() if step.id not in missing and missing.intersection(step.skips_with)}:
+        missing |= more
+    found = set()
+    for step in plan.steps.values():
+        if step.when is None and step.foreach is None and not missing.intersection(step.skips_with):
+            found.add(prefix + step.id)
+            if isinstance(step.work, FlowWork):
+                found |= _certain(step.work.plan, f"{prefix}{step.id}/")
     return found
 
 
@@ -200,10 +229,14 @@ class _Ledger:
                 self._known(endpoint, replace(request, sample=other), cache)
         raise Unknown("needs an answer that is not in the record")
 
+    def knows(self, endpoint: Endpoint, request: ChatRequest, *, cache: bool | float | None) -> bool:
+        """Whether there is an answer to what would be asked next."""
+        return self._lookup is not None and self._lookup.knows(endpoint, request, self._lookup.rule(cache))
+
     def _known(self, endpoint: Endpoint, request: ChatRequest, cache: bool | float | None) -> Completion | None:
         step = self._forecaster.forecast.steps[request.step]
         if self._lookup is not None:
-            found = self._lookup.find(self._lookup.question(endpoint, request), self._lookup.rule(cache))
+            found = self._lookup.find(self._lookup.question(endpoint, request), self._lookup.rule(cache), request)
             if found is not None:
                 step.hits += 1
                 return found[1]
@@ -245,6 +278,10 @@ class Taken:
 
     def cut(self, *, sent: bool) -> None:
         """Nothing is noted."""
+
+    def anew(self) -> None:
+        """Say that it would have to be asked. Raises Unknown."""
+        raise Unknown("needs an answer, for the one in the record does not fit any more")
 
     def rejected(self) -> None:
         """Nothing is noted."""
