@@ -23,7 +23,7 @@ Flight: TypeAlias = tuple[str, asyncio.Future[None]]
 #: Where a question stands: its step, its item, its sample.
 Place: TypeAlias = tuple[str, int | None, int | None]
 #: More than a step can have samples.
-_SAMPLES = 10_000
+SAMPLES = 10_000
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class Lookup:
         return self._numbered(first, number, request)
 
     def _numbered(self, first: Question, number: int, request: ChatRequest) -> Question:
-        number = number * _SAMPLES + (request.sample or 0)
+        number = number * SAMPLES + (request.sample or 0)
         return again(first, number) if number else first
 
     def knows(self, endpoint: Endpoint, request: ChatRequest, rule: Rule) -> bool:

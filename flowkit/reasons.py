@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 from flowkit import printable
 from flowkit.difference.change import Sides
 from flowkit.difference.types import Types
-from flowkit.lookup import SIMULATED
+from flowkit.identity import SIMULATED
 from flowkit.store import CallRow
 from flowkit.textdiff import changed
 
@@ -56,10 +56,10 @@ class Why:
 
 @dataclass(slots=True)
 class Reasons:
-    """Explains the calls of a run. `body` returns a request by its name, `fresh` says that the run was to reuse nothing."""
+    """Explains the calls of a run. `body` returns a request by its name, `refused` says what kept a step from using answers again."""
 
     body: Callable[[str], str | None]
-    fresh: bool = False
+    refused: Callable[[str], str] = lambda _: "nothing was to be reused"
     _read: dict[str, Mapping[str, Json]] = field(default_factory=dict)
     _counted: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -76,8 +76,9 @@ class Reasons:
         others = [each for each in before if each.run != call.run]
         own = [each for each in before if each.run == call.run and (each.item, each.sample) == (call.item, call.sample)]
         if (parent := self._parent(call, own)) is not None and not any(self._length(each) == self._length(call) for each in others):
-            more = self._length(call) - self._length(parent)
-            said = f"the conversation went on by {printable.plural(more, 'message')}: tools were called, or the answer did not fit"
+            more = self._messages(call)[self._length(parent) :]
+            cause = "tools were called" if any(_role(each) == "tool" for each in more) else "the answer did not fit"
+            said = f"{cause}, and the conversation went on by {printable.plural(len(more), 'message')}"
             return Why(call, parent, (Reason("conversation", said),))
         return self._nearest(call, others or self._repeated(call, before) or (own if resumed else []))
 
@@ -90,8 +91,7 @@ class Reasons:
             last = next((each for each in same if each.state != "reused"), same[0])
             return Why(call, last, (_unanswered(last, call),))
         if call.cache == "off":
-            said = "--fresh asks again" if self.fresh else "nothing was to be reused: `cache: false`, or a runtime without `cache=True`"
-            return Why(call, answered, (Reason("off", f"{said}; {_where(answered, call)} has an answer"),))
+            return Why(call, answered, (Reason("off", f"{self.refused(call.step)}; {_where(answered, call)} has an answer"),))
         if answered.started + (answered.seconds or 0.0) > call.started:
             return Why(call, answered, (Reason("under_way", f"{_where(answered, call)} was still asking it"),))
         passed = call.started - answered.started
@@ -105,11 +105,9 @@ class Reasons:
     # -- another question ----------------------------------------------------------------------------------
 
     def _nearest(self, call: CallRow, candidates: Sequence[CallRow]) -> Why:
-        """Compare with the earlier call of the smallest difference, the newest of those."""
+        """Compare with the earlier call of the smallest difference, the newest of those: of the same item, if it was asked before."""
         place = [each for each in candidates if (each.item, each.sample) == (call.item, call.sample)]
-        looked_at = {**_distinct(place, _SAME_PLACE), **_distinct(candidates, _LOOKED_AT)}
-        newest_first = sorted(looked_at.values(), key=lambda each: each.started, reverse=True)
-        known = [each for each in newest_first if self._request(each) is not None]
+        known = self._known(_distinct(place, _SAME_PLACE)) or self._known(_distinct(candidates, _LOOKED_AT))
         if self._request(call) is None:
             return Why(call, None, (Reason("lost", "what was asked could not be read from the record"),))
         if not known:
@@ -118,13 +116,18 @@ class Reasons:
         reasons = tuple(self._differences(nearest, call))
         return Why(call, nearest, reasons or (Reason("lost", "it is the same question, kept by another flowkit"),))
 
+    def _known(self, calls: Mapping[tuple[str, str, int], CallRow]) -> list[CallRow]:
+        """Return the calls whose request can be read, the newest first."""
+        newest_first = sorted(calls.values(), key=lambda each: each.started, reverse=True)
+        return [each for each in newest_first if self._request(each) is not None]
+
     def _distance(self, a: CallRow, b: CallRow) -> int:
         one, other = self._words(a), self._words(b)
         words = (one - other).total() + (other - one).total()
         left, right = self._request(a) or {}, self._request(b) or {}
         names = {*left, *right} - {"messages"}
         settings = sum(left.get(name) != right.get(name) for name in names) + (a.url != b.url)
-        return words + _SETTING * settings + (a.again != b.again)
+        return int(words + _SETTING * settings + (a.again != b.again))
 
     def _differences(self, a: CallRow, b: CallRow) -> Iterator[Reason]:
         left, right = self._request(a) or {}, self._request(b) or {}
@@ -265,14 +268,15 @@ def _tools(before: Sequence[Json], after: Sequence[Json]) -> Iterator[Reason]:
 
 
 def _unanswered(last: CallRow, call: CallRow) -> Reason:
-    where = _where(last, call)
+    where, own = _where(last, call), last.run == call.run
     match last.state:
         case "failed":
             return Reason("failed", f"it was asked in {where} and failed: {last.error}: {last.message}")
         case "rejected":
-            return Reason("rejected", f"it was asked in {where}, and the answer was not accepted")
+            return Reason("rejected", f"it was asked in {where.rstrip(',')}, and the answer was not accepted")
         case "cut" | "open":
-            return Reason("cut", f"it was asked in {where}, which ended before the answer came; it may have been billed")
+            ended = "and this run stopped" if own else "which ended"
+            return Reason("cut", f"it was asked in {where.rstrip(',')}, {ended} before the answer came; it may have been billed")
     return Reason("lost", f"the answer that {where} used is no longer in the record")
 
 

@@ -116,7 +116,8 @@ class Runtime:
             try:
                 recorder.store.close()
             except StoreError as error:
-                self.warn(str(error))
+                if str(error) != recorder.told:
+                    self.warn(str(error))
 
     def recorder(self, plan: Plan) -> Recorder | None:
         """Return the record of the project of a flow, None where nothing is kept. Raises StoreError."""

@@ -7,18 +7,21 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from running import load, write
+from storing import call_row, opened
 
 import flowkit
 from flowkit.batch import Asked, Batch, RowError, Threaded, lines
 from flowkit.batch.window import Window
 from flowkit.errors import FlowkitError, InputError, ModelError, RunError
 from flowkit.results import Run, Status
+from flowkit.store import AttemptRow, Paid
 from flowkit.testing import error, simulate
 
 FLOW = """
@@ -460,3 +463,25 @@ def test_a_million_rows_take_no_more_memory_than_a_few(tmp_path):
     first, early, late = held(write(tmp_path, FLOW), 1_000_000, 1, 100_000, 1_000_000)
     assert late - first < 50_000
     assert late - early < 10_000
+
+
+def test_what_a_batch_took_is_summed_up_over_its_own_rows(tmp_path):
+    """Answers, what nobody counted, and what may have been billed; a batch whose name begins alike is another one."""
+
+    async def main() -> None:
+        store = opened(tmp_path)
+        rows = [("b.1", "ok", 10, "0.1"), ("b.1", "429", None, None), ("b.2", "ok", None, None), ("b.10", "sent", None, None)]
+        rows += [("b.3", "cancelled", None, None), ("b.3", "unsent", None, None), ("b.4", "stream_truncated", 7, "0.02")]
+        rows += [("b", "ok", 99, "9"), ("bb.1", "ok", 99, "9"), ("b0.1", "ok", 99, "9")]
+        for number, (run, outcome, tokens, cost) in enumerate(rows):
+            store.put(AttemptRow(run, 1, number, outcome, 0.0, input_tokens=tokens, output_tokens=tokens, cost=cost))
+        for number, (run, key, source) in enumerate(
+            [("b.1", "k", "x:1"), ("b.1", "k", "x:1"), ("b.1", "own", "b.1:1"), ("b.2", "k", "b.1:1"), ("bb.1", "k", "x:1")]
+        ):
+            store.put(call_row(run, number, key=key, state="reused", source=source))
+        await store.commit()
+        assert store.paid("b") == Paid(2, 17, 17, Decimal("0.12"), 3, 2, 2)
+        assert store.paid("none") == Paid()
+        store.close()
+
+    asyncio.run(main())

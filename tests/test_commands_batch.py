@@ -13,13 +13,22 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from command_line import environment
+from counting_server import CountingServer
 from test_commands_signals import held, read_until
 
+from flowkit.batch import Pulse, Tally
 from flowkit.budget import Limits
+from flowkit.chat import Attempt, Usage
 from flowkit.commands.batch import Job, command
 from flowkit.commands.keeping import Keeping
 from flowkit.commands.opening import Opening
-from flowkit.errors import ConfigError, FlowkitError
+from flowkit.console.batch_board import Board
+from flowkit.console.batch_plain import PlainBatch
+from flowkit.errors import ConfigError, InputError
+from flowkit.events import AttemptFailed, ItemFinished, StepFinished
+from flowkit.results import Status
+from flowkit.store.looking import Looking
+from flowkit.store.sqlite import FILE
 
 FLOW = """\
 flowkit: 1
@@ -59,6 +68,14 @@ def jsonl(path, *rows):
 
 def out(path="out.jsonl"):
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def batches():
+    """What the record says of batches, the newest first."""
+    if not (Path(".flowkit") / FILE).exists():
+        return []
+    with Looking(Path(".flowkit")) as record:
+        return record.batches()
 
 
 def job(
@@ -159,7 +176,9 @@ def test_rows_of_a_pipe_are_answered_as_they_come(folder):
         (".", [], ".: is a folder"),
         ("d.json", [], "jq -c"),
         ("empty.csv", [], "empty.csv: the file is empty"),
-        ("d.jsonl", ["-o", "none/out.jsonl", "-i", "word=x"], "-o none/out.jsonl: No such file or directory"),
+        ("d.jsonl", ["-o", "none/out.jsonl", "-i", "word=x"], "-o none/out.jsonl: there is no folder none\n   hint: mkdir -p none"),
+        ("d.jsonl", ["--summary", "none/sum.json", "-i", "word=x"], "--summary none/sum.json: there is no folder none"),
+        ("d.jsonl", ["-o", ".", "-i", "word=x"], "-o .: that is a folder"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_called(folder, data, args, said):
@@ -167,10 +186,11 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_called(folder, data,
     Path("d.csv").write_text("text,times\na,1\n")
     Path("d.json").write_text("[]")
     Path("empty.csv").touch()
-    with pytest.raises(FlowkitError) as caught:
+    with pytest.raises((ConfigError, InputError)) as caught:
         cli(data, *args, "--simulate")
     assert said in str(caught.value)
     assert not Path("out.jsonl").exists()
+    assert batches() == [], "nothing is noted of what never began"
 
 
 def test_a_missing_key_is_said_before_anything_is_written(folder):
@@ -316,7 +336,7 @@ def test_a_batch_that_is_done_asks_nothing_until_there_are_more_rows(folder, cap
     [
         (lambda: jsonl("d.jsonl", {"word": "other"}, *rows_of(9)[1:]), "starting over: the data changed within its first 5 rows"),
         (lambda: jsonl("d.jsonl", *rows_of(3)), "starting over: the data had 5 rows at least, and has 3 now"),
-        (lambda: Path("say.flow.yaml").write_text(FLOW.replace("Say ", "Tell ")), "the meaning of the flow: "),
+        (lambda: Path("say.flow.yaml").write_text(FLOW.replace("Say ", "Tell ")), "the flow changed since"),
         (lambda: Path("replies.yaml").write_text(REPLIES + "\n"), "--simulate: replies.yaml "),
         (lambda: Path("out.jsonl").unlink(), "starting over: out.jsonl is gone"),
     ],
@@ -514,7 +534,8 @@ def test_a_second_signal_ends_at_once(folder):
     jsonl("d.jsonl", *({"word": f"w{n}"} for n in range(30)))
     with held() as server:
         process = start(server)
-        assert server.asked.acquire(timeout=30)
+        for _ in range(8):
+            assert server.asked.acquire(timeout=30)
         process.send_signal(signal.SIGINT)
         read_until(process.stderr, "stopping")
         began = time.monotonic()
@@ -522,6 +543,7 @@ def test_a_second_signal_ends_at_once(folder):
         process.communicate(timeout=10)
         assert time.monotonic() - began < 1.5
     assert process.returncode == 130
+    assert json.loads(batches()[0].tallies)["maybe_billed"] == server.count, "what was cut in flight may have been billed"
 
 
 def test_a_killed_batch_goes_on_and_no_row_is_lost_or_twice(folder):
@@ -569,3 +591,215 @@ def test_a_full_disk_is_said_without_a_traceback(folder, args):
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# -- what was spent ------------------------------------------------------------------------------------------
+
+ASKING = """\
+flowkit: 1
+name: ask
+inputs: {word: string}
+defaults: {model: m}
+steps:
+  ask: {prompt: "Ask {{ inputs.word }}"}
+  again: {prompt: "Again {{ steps.ask.output }} {{ inputs.word }}"}
+outputs: {said: steps.again.output}
+"""
+
+
+@pytest.fixture
+def server(folder):
+    """A server that counts, and a flow of two calls a row."""
+    with CountingServer() as server:
+        Path("flowkit.toml").write_text(
+            f'[providers.p]\nbase_url = "{server.url}"\n[models.m]\nmodel = "p/gpt"\nprice = {{input = 1, output = 2}}\n'
+        )
+        Path("ask.flow.yaml").write_text(ASKING)
+        yield server
+
+
+def ask(*, code=0, **more):
+    """Run the batch as a process would, and return its summary."""
+    assert job(flow="ask.flow.yaml", simulate=None, summary="sum.json", **more) == code
+    return json.loads(Path("sum.json").read_text())
+
+
+def test_what_a_limit_cut_was_spent_and_stays_so(server, capsys):
+    """Rows that were not written yet count when they are paid, in this process and in those that go on."""
+    jsonl("d.jsonl", *({"word": f"w{n}"} for n in range(10)))
+    found = ask(keeping=Keeping(limits=Limits(calls=7)), code=4)
+    assert (found["usage"]["calls"], found["usage"]["input_tokens"], server.count) == (7, 70, 7)
+    assert "  spent      7 calls, 70 tokens in, 35 out\n" in capsys.readouterr().err
+    assert json.loads(batches()[0].tallies)["usage"]["calls"] == 7
+    found = ask()
+    assert (found["usage"]["calls"], found["reused"], found["maybe_billed"], server.count) == (20, 0, 0, 20)
+    assert found["cost"] == pytest.approx(20 * 20 / 1_000_000)
+    assert [row.status for row in batches()] == ["succeeded"]
+    assert json.loads(batches()[0].tallies)["usage"]["calls"] == 20
+
+
+def test_without_a_record_what_was_cut_counts_too(server):
+    jsonl("d.jsonl", *({"word": f"w{n}"} for n in range(10)))
+    found = ask(keeping=Keeping(record=False, limits=Limits(calls=7)), code=4)
+    assert (found["usage"]["calls"], server.count) == (7, 7)
+
+
+def test_answers_of_other_runs_are_reused_and_own_ones_are_not(server):
+    jsonl("d.jsonl", {"word": "a"}, {"word": "b"})
+    ask()
+    jsonl("e.jsonl", {"word": "a"}, {"word": "b"}, {"word": "c"})
+    found = ask(data="e.jsonl", output="other.jsonl", keeping=Keeping(limits=Limits(calls=1)), code=4)
+    assert (found["usage"]["calls"], found["reused"]) == (1, 4)
+    found = ask(data="e.jsonl", output="other.jsonl")
+    assert (found["usage"]["calls"], found["reused"], server.count) == (2, 4, 6)
+
+
+def test_what_killed_processes_paid_is_counted_and_what_was_in_flight_is_said(folder):
+    """The calls of all processes, and beside them those of which nobody knows, are what the server was asked."""
+    jsonl("d.jsonl", *({"word": f"w{n}"} for n in range(30)))
+    with held() as server:
+        process = start(server)
+        for _ in range(8):
+            assert server.asked.acquire(timeout=30)
+        process.kill()
+        process.communicate()
+        server.go.set()
+        process = start(server)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert server.count == 38
+    assert "  spent      30 calls" in said
+    assert "8 maybe billed without an answer\n" in said
+    tallies = json.loads(batches()[0].tallies)
+    assert (len(batches()), tallies["usage"]["calls"], tallies["maybe_billed"], tallies["reused"]) == (1, 30, 8, 0)
+
+
+def test_a_batch_that_began_fresh_stays_fresh_when_it_goes_on(server):
+    """The line that goes on does not say --fresh, and yet no old answer is taken; own answers are."""
+    jsonl("d.jsonl", *({"word": f"w{n}"} for n in range(4)))
+    ask(output="old.jsonl")
+    assert server.count == 8
+    ask(keeping=Keeping(fresh=True, limits=Limits(calls=3)), code=4)
+    ask(keeping=Keeping(limits=Limits(calls=2)), code=4)
+    found = ask()
+    assert (found["usage"]["calls"], found["reused"], server.count) == (8, 0, 16)
+
+
+def test_what_changed_about_the_flow_is_said_in_words(server, capsys):
+    jsonl("d.jsonl", {"word": "a"})
+    ask()
+    Path("ask.flow.yaml").write_text(ASKING.replace('"Ask ', '"Please ask '))
+    ask()
+    said = capsys.readouterr().err
+    assert "steps.ask.messages[0].text: [-Ask-]{+Please ask+} {{ inputs.word }}\n" in said
+    assert "the meaning of the flow" not in said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace(b"plain", b"PLAIN", 1), "some are not what they were"),
+        (lambda text: text + b"a line of mine\n", "stands something else"),
+        (lambda text: text + b"half of mine", "stands something else"),
+    ],
+)
+def test_an_edit_in_the_file_is_seen_whatever_its_length(folder, change, said):
+    jsonl("d.jsonl", *rows_of(5))
+    assert job() == 0
+    changed = change(Path("out.jsonl").read_bytes())
+    Path("out.jsonl").write_bytes(changed)
+    for more in ({}, {"retry_failed": True}):
+        with pytest.raises(ConfigError) as caught:
+            job(**more)
+        assert said in str(caught.value)
+    assert Path("out.jsonl").read_bytes() == changed
+
+
+def test_new_files_are_for_their_user_and_old_ones_keep_their_mode(folder):
+    jsonl("d.jsonl", *rows_of(9))
+    Path("kept.jsonl").touch()
+    Path("kept.jsonl").chmod(0o644)
+    job(summary="sum.json")
+    job(output="kept.jsonl")
+    Path("replies.yaml").write_text("say: better\n")
+    job(output="kept.jsonl", retry_failed=True)
+    modes = {name: Path(name).stat().st_mode & 0o777 for name in ("out.jsonl", "sum.json", "kept.jsonl")}
+    assert modes == {"out.jsonl": 0o600, "sum.json": 0o600, "kept.jsonl": 0o644}
+
+
+def test_rows_that_cannot_be_read_are_not_advised_to_run_again(folder, capsys):
+    jsonl("d.jsonl", {"word": "a"}, "no\n", {"word": 5})
+    assert job() == 1
+    said = capsys.readouterr().err
+    assert "--retry-failed" not in said
+    assert "mend them" in said
+    assert [row.status for row in batches()] == ["finished"], "not `succeeded`, for rows failed"
+
+
+# -- while it goes on ----------------------------------------------------------------------------------------
+
+
+def test_a_log_goes_on_by_time_while_the_first_row_hangs(capsys):
+    """Rows that ended and wait for the first are counted, and it is said what is waited for, and why it is slow."""
+    now = [0.0]
+    pulse = Pulse(lambda: now[0])
+    board = Board("say", Tally(), 10)
+    view = PlainBatch(sys.stderr, board, pulse.clock)
+    failed = AttemptFailed("say", Attempt(1, "m", "rate_limited", 0.1, status=429), 2.0, 0.1)
+    read = pulse.reader()
+    for _ in range(4):
+        read(failed)
+    pulse.answered = 8
+    for second in range(70):
+        now[0] = float(second)
+        board.finished = board.calls = 8
+        pulse.look(1)
+        board.why = pulse.why(now[0])
+        view.tick()
+    first, *others = capsys.readouterr().err.splitlines()
+    assert "8 of 10 rows (80 %), 0 written" in first
+    assert "8 calls" in first
+    assert "slowed down: the server answered 429 to 4 of 12 calls" in first
+    assert "waiting for row 1 (10" in first
+    assert len(others) == 5, "every 10 s in the first minute"
+    assert "slowed down" not in others[-1], "that was long ago"
+
+
+def test_calls_are_counted_while_their_rows_go_on():
+    """An item counts when it ends, its step no second time, and what is inside of a sub-flow with the sub-flow."""
+    pulse = Pulse(lambda: 0.0)
+    read, other = pulse.reader(), pulse.reader()
+    one, two = Usage(calls=1), Usage(calls=2)
+    read(ItemFinished("each", 0, Status.SUCCEEDED, 0.0, usage=one))
+    other(ItemFinished("each", 0, Status.SUCCEEDED, 0.0, usage=one))
+    assert pulse.answered == 2
+    read(ItemFinished("each", 1, Status.SUCCEEDED, 0.0, usage=one))
+    read(StepFinished("each", Status.SUCCEEDED, 0.0, usage=two))
+    assert pulse.answered == 3
+    read(StepFinished("sub/inner", Status.SUCCEEDED, 0.0, usage=two))
+    read(StepFinished("sub", Status.SUCCEEDED, 0.0, usage=two))
+    assert pulse.answered == 5
+
+
+def test_a_batch_looks_at_itself_while_no_row_ends(folder):
+    """A process that waits for its first answer says so by itself."""
+    jsonl("d.jsonl", {"word": "a"}, {"word": "b"})
+    with held() as server:
+        process = start(server)
+        assert "waiting for row 1" in read_until(process.stderr, "waiting for row 1")
+        server.go.set()
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
+def test_a_retry_adds_to_what_was_spent_before(server):
+    """Failed rows that are run again cost what the server was asked, and the summary is that of the whole batch."""
+    jsonl("d.jsonl", *({"word": f"w{n}"} for n in range(5)))
+    server.reply = lambda body: (400, "not this") if body["messages"][-1]["content"].startswith("Again") else "fine"
+    found = ask(code=1)
+    assert (found["usage"]["calls"], found["failed"], server.count) == (5, {"bad_request": 5}, 10)
+    server.reply = lambda body: "fine"
+    found = ask(retry_failed=True)
+    assert (found["usage"]["calls"], found["reused"], found["succeeded"], server.count) == (10, 0, 5, 15)
+    assert json.loads(batches()[0].tallies)["usage"]["calls"] == 10
+    assert ask()["kept"] == 5, "the file is known as it is now"

@@ -70,6 +70,23 @@ def test_before_the_first_run_only_the_first_step_is_sure(server: CountingServer
     assert server.count == 0
 
 
+def test_what_surely_follows_is_told_from_what_may(server: CountingServer) -> None:
+    """A list may be empty and a step may be skipped; what waits for neither asks at least once. A part of a cost is no bound."""
+    Path("a.flow.yaml").write_text(
+        "flowkit: 1\ndefaults: {model: m, params: {max_tokens: 50}}\nsteps:\n  one: {prompt: One, output: {parts: list(string)}}\n"
+        '  two: {prompt: "Two {{ steps.one.output }}"}\n  each: {foreach: steps.one.output.parts, prompt: "{{ item }}"}\n'
+        '  three: {when: steps.one.output.parts, prompt: "Three {{ steps.one.output }}"}\n'
+        '  last: {prompt: "Last {{ steps.two.output }}"}\n  end: {prompt: "End {{ steps.each.output }}"}\n'
+    )
+    said = flowkit("plan", "a.flow.yaml")
+    rows = {line.split()[0]: line.split(None, 1)[1] for line in said.splitlines() if line.startswith("  ")}
+    assert {name: row for name, row in rows.items() if "at least" in row} == dict.fromkeys(
+        ["two", "last", "end"], "at least 1 call follows"
+    )
+    assert "1 call to make; at least 3 calls more in two, last, end; more may follow in " in said
+    assert "cost of the calls known so far: at most $" in said
+
+
 def test_looking_makes_no_record(server: CountingServer) -> None:
     """A plan where nothing was ever run leaves no file behind."""
     plan("-i", "topic=x")
@@ -140,13 +157,25 @@ def test_functions_are_not_called(server: CountingServer) -> None:
 
 
 def test_rows_of_data_are_summed(server: CountingServer) -> None:
-    """A data file gives the sum over its rows; a bad row is told and left out."""
+    """A data file gives the sum over its rows."""
     flowkit("run", "a.flow.yaml", "-i", "topic=x")
-    Path("rows.jsonl").write_text('{"topic": "x"}\n{"topic": "y"}\nnot json\n{"topic": "z"}\n')
-    found = CliRunner().invoke(cli, ["plan", "a.flow.yaml", "--data", "rows.jsonl", "--json"])
-    said = json.loads(found.stdout)
-    assert (said["rows"], said["hits"], said["calls"]) == (3, 7, 2)
-    assert "rows.jsonl:3" in found.stderr
+    Path("rows.jsonl").write_text('{"topic": "x"}\n{"topic": "y"}\n{"topic": "z"}\n')
+    said = plan("--data", "rows.jsonl")
+    assert (said["rows"], said["hits"], said["calls"], said["failures"]) == (3, 7, 2, [])
+
+
+def test_rows_that_would_fail_are_told_by_their_place_and_counted(server: CountingServer) -> None:
+    """A row that cannot be read, one that does not fit: each in a line with its file and line, and the code says so."""
+    Path("rows.jsonl").write_text('{"topic": "x"}\n\n{"topic": 5}\nnot json\n')
+    said = json.loads(flowkit("plan", "a.flow.yaml", "--data", "rows.jsonl", "--json", code=1))
+    assert (said["rows"], said["calls"]) == (3, 1)
+    assert said["failures"] == [
+        "rows.jsonl:3: the inputs of flow 'a' do not fit: topic: must be text, not 5",
+        "rows.jsonl:4: not JSON: Expecting value, column 1",
+    ]
+    text = flowkit("plan", "a.flow.yaml", "--data", "rows.jsonl", code=1)
+    assert text.splitlines()[0] == "a: 3 rows of inputs"
+    assert [line for line in text.splitlines() if line.startswith("would fail: ")] == [f"would fail: {each}" for each in said["failures"]]
 
 
 def test_steps_of_a_sub_flow_are_counted_by_their_path(server: CountingServer) -> None:
@@ -154,7 +183,7 @@ def test_steps_of_a_sub_flow_are_counted_by_their_path(server: CountingServer) -
     Path("sub.flow.yaml").write_text(
         'flowkit: 1\ninputs: {t: string}\nsteps:\n  one: {model: m, prompt: "1 {{ inputs.t }}"}\n  two: {model: m, prompt: "2 {{ steps.one.output }}"}\n'
     )
-    Path("a.flow.yaml").write_text('flowkit: 1\ninputs: {topic: string}\nsteps:\n  s: {uses: sub.flow.yaml, with: {t: inputs.topic}}\n')
+    Path("a.flow.yaml").write_text("flowkit: 1\ninputs: {topic: string}\nsteps:\n  s: {uses: sub.flow.yaml, with: {t: inputs.topic}}\n")
     assert counted(plan("-i", "topic=x")) == {"s/one": (0, 1, False), "s/two": (0, 0, True)}
     flowkit("run", "a.flow.yaml", "-i", "topic=x")
     assert counted(plan("-i", "topic=x")) == {"s/one": (1, 0, False), "s/two": (1, 0, False)}
@@ -162,8 +191,8 @@ def test_steps_of_a_sub_flow_are_counted_by_their_path(server: CountingServer) -
 
 
 def test_a_template_that_would_fail_is_told(server: CountingServer) -> None:
-    """What would end the run before a call is a failure of the plan, not of the command."""
+    """What would end the run before a call is a failure of the plan, and its exit code that of the run."""
     Path("a.flow.yaml").write_text('flowkit: 1\ninputs: {n: list(integer)}\nsteps:\n  a: {model: m, prompt: "{{ inputs.n[5] }}"}\n')
-    found = json.loads(flowkit("plan", "a.flow.yaml", "-i", "n:=[1]", "--json"))
+    found = json.loads(flowkit("plan", "a.flow.yaml", "-i", "n:=[1]", "--json", code=1))
     assert found["calls"] == 0
     assert found["failures"]

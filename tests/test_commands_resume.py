@@ -101,15 +101,33 @@ def test_a_failed_run_says_how_it_goes_on_and_pays_only_for_what_is_missing(proj
 
 
 def test_without_an_id_the_newest_run_that_did_not_end_goes_on(project: Project) -> None:
-    failed(project)
     project.broken = None
     call("run", "chain.flow.yaml", "-i", "n:=[9]")
-    project.asked()
+    project.broken = "End"
+    failed(project)
+    project.broken = None
     done = call("resume")
     assert (done.exit_code, project.asked()) == (0, ["End"])
     assert "going on with run " in done.stderr
     assert "3 from the record" in done.stderr.splitlines()[-1]
     assert call("resume").stderr.startswith("no run waits to go on")
+
+
+def test_an_old_failure_is_not_taken_up_silently_when_a_newer_run_succeeded(project: Project) -> None:
+    """Who does not name it is told which command does; a simulated success proves nothing."""
+    old = failed(project)
+    project.broken = None
+    call("run", "chain.flow.yaml", "-i", "n:=[9]", "--simulate")
+    call("run", "chain.flow.yaml", "-i", "n:=[9]", "-m", "m=p/gpt")
+    newer = json.loads(call("runs", "ls", "--json").stdout)["runs"][0]["run"]
+    project.asked()
+    done = call("resume")
+    assert (done.exit_code, done.stdout, project.asked()) == (2, "", [])
+    assert f"error: run {old[:8]} of chain, begun 0s ago and failed" in done.stderr
+    assert f"is older than run {newer[:8]}, which succeeded" in done.stderr
+    assert done.stderr.endswith(f"   hint: `flowkit resume {old[:8]}` goes on with it all the same\n")
+    assert call("resume", old[:8]).exit_code == 0
+    assert project.asked() == ["End"]
 
 
 def test_a_run_that_reached_its_end_gives_what_it_gave(project: Project) -> None:

@@ -146,6 +146,41 @@ def test_the_list_is_narrowed(folder: Path) -> None:
     assert {args: [each["run"] for each in read("ls", *args)["runs"]] for args in asked} == asked
 
 
+def test_a_flow_that_is_not_there_is_an_error(folder: Path) -> None:
+    """An empty list would say that it never ran; one whose file is there may never have."""
+    run(folder / "a.flow.yaml", word="x")
+    (folder / "new.flow.yaml").write_text("flowkit: 1\n")
+    assert read("ls", "new.flow.yaml")["runs"] == []
+    assert "error: no flow 'nosuch' is in the record" in runs("ls", "nosuch", code=2)
+    assert "   hint: there are: a\n" in runs("ls", "nosuch", code=2)
+    assert "no flow 'gone.flow.yaml'" in runs("ls", "gone.flow.yaml", code=2)
+
+
+def test_a_run_that_went_on_has_paid_for_its_own_answers(folder: Path, server: CountingServer) -> None:
+    """They are no reuse: neither in the list, nor in the run, nor in its picture; a failed one is counted against all steps."""
+    server.reply = lambda body: (400, "no") if "b after" in str(body) else "fine"
+    assert call("run", "a.flow.yaml", "-i", "word=x", "-q").exit_code == 3
+    [line] = runs("ls").splitlines()[1:]
+    assert " 1/2 " in line
+    server.reply = lambda body: "fine"
+    assert call("resume", "-q").exit_code == 0
+    [found] = read("ls")["runs"]
+    assert (found["usage"]["calls"], found["reused"]) == (3, 0)
+    shown = read("show")
+    assert [(step["usage"]["calls"], step["reused"]) for step in shown["steps"]] == [(1, 0), (2, 0)]
+    assert "answered before this run went on" in runs("show")
+    runs("show", "--html", "page.html")
+    page = (folder / "page.html").read_text()
+    assert "· 1 call<" in page
+    assert "· 2 calls<" in page
+    assert "used again ·" not in page
+    assert call("run", "a.flow.yaml", "-i", "word=x", "-q").exit_code == 0
+    runs("show", "--html", "page.html")
+    page = (folder / "page.html").read_text()
+    assert "· 2 used again<" in page
+    assert "call · " not in page
+
+
 def test_a_run_whose_process_died_was_interrupted(folder: Path) -> None:
     """Nobody could write so any more; as long as the process lives, the run is running."""
     put(folder, run_row("dead", session="gone", status="running"), run_row("busy", session="here", status="running"))
@@ -191,7 +226,7 @@ def test_a_run_is_shown_with_what_was_said(folder: Path, server: CountingServer)
     assert "fifth" not in text
     assert "fifth" in runs("show", shown.id[:5], "--full")
     step = runs("show", shown.id[:5], "each")
-    assert "[1]" in step
+    assert "item 2" in step
     assert "fifth" in step
     assert "Say x" not in step
     assert "Say x" not in runs("show", "--no-messages")
@@ -223,6 +258,7 @@ def test_a_run_is_named_by_the_beginning_of_its_id(folder: Path) -> None:
     assert "several runs begin with 'ab'" in said
     assert "abc1" in said
     assert "no run begins with 'x'" in runs("show", "x", code=2)
+    assert "did you mean" not in runs("show", "abc2", code=2)
     assert "flowkit runs ls --batch b" in runs("show", "b", code=2)
     assert "has no step 'sya'" in runs("show", "abc1", "sya", code=2)
 
@@ -276,6 +312,14 @@ def test_two_runs_are_compared(folder: Path) -> None:
     text = runs("diff", first.id)
     assert "= say  the same" in text
     assert "+  a behind" in text
+
+
+def test_a_step_that_failed_before_it_asked_has_lost_no_parameters(folder: Path) -> None:
+    path = flow(folder, "inputs: {n: list(integer)}\nsteps: {a: {params: {temperature: 0.5}, prompt: '{{ inputs.n[0] }}'}}\n")
+    run(path, n=[1])
+    assert call("run", str(path), "-i", "n:=[]").exit_code == 1
+    [step] = read("diff", *ids()[::-1][:2])["steps"]
+    assert (step["changed"]["status"], step["params"]) == ({"first": "succeeded", "second": "failed"}, {})
 
 
 # -- export ------------------------------------------------------------------------------------------------

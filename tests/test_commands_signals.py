@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 import time
@@ -105,6 +106,7 @@ def test_one_signal_waits_no_longer_than_five_seconds(tmp_path):
         assert 4 < time.monotonic() - began < 6.5
     assert (process.returncode, out) == (130, "")
     assert "interrupted: 0 of 2 steps finished\n   hint: `flowkit resume " in said
+    assert re.search(r"  one: interrupted after 5\.\ds, 0 calls", said)
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
@@ -150,6 +152,7 @@ def test_the_timeout_of_a_run_is_a_limit(tmp_path):
     assert process.returncode == 4
     assert json.loads(out)["error"] == {"kind": "timeout", "message": "the run was stopped after 0.5 s (--timeout)", "step": None}
     assert "error: the run was stopped after 0.5 s (--timeout)" in said
+    assert re.search(r"  one: stopped after 0\.\ds, 0 calls", said)
     assert server.count == 1
 
 

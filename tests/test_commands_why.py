@@ -121,7 +121,7 @@ OPTIONS = [
     (("--set", "steps.typed.output.why=string"), "typed", ["the schema of the answer: why: added", "option --set"]),
     (("-i", "who=Bob"), "first", ["      Greet [-Ada-]{+Bob+}", "input 'who' is another"]),
     (("--fresh",), "first", ["--fresh asks again; run "]),
-    (("--set", "steps.first.cache=false"), "first", ["nothing was to be reused: `cache: false`"]),
+    (("--set", "steps.first.cache=false"), "first", ["nothing was to be reused: `cache: false`; run "]),
     (("--set", "steps.first.samples=2"), "first", ["the same question, asked for the second time in one run"]),
 ]
 
@@ -144,7 +144,7 @@ def test_another_server_is_the_configurations(project: Project) -> None:
         call(*RUN)
     said = why("first")
     assert f"the server is another: {project.server.url}/chat/completions → {other.url}/chat/completions" in said
-    assert "the configuration or the environment changed" in said
+    assert "the configuration of models (flowkit.toml) or the environment changed" in said
 
 
 @pytest.mark.parametrize(
@@ -184,6 +184,43 @@ def test_a_run_that_went_on_used_its_own_answers(project: Project) -> None:
 def test_a_simulated_run_says_so(project: Project) -> None:
     assert call(*RUN, "--simulate").exit_code == 0
     assert lines()["first"] == "made: simulated: no model is asked, and nothing is reused"
+    assert why().splitlines()[0].endswith(", succeeded (simulated)")
+    assert why("first").startswith("first: made (simulated)\n")
+
+
+def test_the_first_call_says_why_it_was_made_and_the_others_why_they_followed(project: Project) -> None:
+    """A repair does not hide what was changed."""
+    project.run()
+    project.edit("Rate it", "Rate this")
+    answers = iter(["no number", "none again", '{"score": 1}'])
+    project.server.reply = lambda body: next(answers) if "response_format" in body else echo(body)
+    assert project.run("--set", "steps.typed.retry=3") == 3
+    assert lines()["typed"] == (
+        "made (3 calls): call 1: message 1 (user) is another ← chain.flow.yaml changed; calls 2, 3: the answer did not fit"
+    )
+    assert [line for line in why("typed").splitlines() if line.startswith("typed")] == [f"typed, call {n}: made" for n in (1, 2, 3)]
+
+
+def test_what_is_behind_several_items_is_said_once(project: Project) -> None:
+    project.run()
+    project.edit("Greet {{", "Welcome {{")
+    project.run()
+    said = why("each")
+    assert said.count("step 'first' gave another output") == 1
+    assert said.count("   because of the same as above\n") == 1
+
+
+def test_a_model_that_the_configuration_changed_is_said_to_be_so(project: Project) -> None:
+    """The step lost a line too, which changes no model."""
+    project.edit('Greet {{ inputs.who }}"', 'Greet {{ inputs.who }}", cache: 1h')
+    project.run()
+    project.edit(", cache: 1h", "")
+    file = project.folder / "flowkit.toml"
+    file.write_text(file.read_text().replace("p/gpt", "p/gpt5"))
+    project.run()
+    assert lines()["first"] == (
+        "made: the model is another: gpt → gpt5 ← the configuration of models (flowkit.toml) or the environment changed"
+    )
 
 
 def test_data_for_programs(project: Project) -> None:

@@ -216,6 +216,11 @@ def test_the_last_picture_tells_how_it_ended() -> None:
     ]
 
 
+def test_an_interrupted_run_did_not_fail() -> None:
+    run = Run("r", "triage", Status.FAILED, seconds=6.6, error=StepError("cancelled", "interrupted"))
+    assert _show(_start("a"), StepStarted("a", "chat", 0.0), RunFinished(run, 6.6))[-1] == "  interrupted after 6.6s · 0 calls"
+
+
 def test_a_console_of_ascii_gets_ascii() -> None:
     """A terminal that knows ASCII alone sees the same picture in ASCII."""
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

@@ -56,8 +56,8 @@ def test_a_run_reads_as_a_story() -> None:
         "   1.2s  extract: succeeded in 1.1s, 1 call, 412 tokens in, 96 out",
         "   1.2s  note: skipped",
         "   1.2s  draft: started, 2 items",
-        "   1.6s  draft[1]: attempt 1 failed: rate_limit: slow down, again in 2.0s",
-        "   4.0s  draft[1]: failed: timeout: no answer in 30s",
+        "   1.6s  draft, item 2: attempt 1 failed: rate_limit: slow down, again in 2.0s",
+        "   4.0s  draft, item 2: failed: timeout: no answer in 30s",
         "   6.5s  draft: failed in 5.3s: timeout: no answer",
         "   6.6s  triage: failed at 'draft' in 6.6s, 8 calls, 4,932 tokens, $0.00",
     ]
@@ -127,5 +127,22 @@ def test_calls_of_tools_are_told_in_one_line_each() -> None:
         ToolFinished("a", "find", {"order": "A" * 100}, "Error: no", "find raised ValueError: no", 0.5, 1.0, item=2),
     ) == [
         '   1.0s  a: called find {"order": "A1"} in 0.5s',
-        '   1.0s  a[2]: called find {"order": "' + "A" * 48 + "…: find raised ValueError: no",
+        '   1.0s  a, item 3: called find {"order": "' + "A" * 48 + "…: find raised ValueError: no",
     ]
+
+
+def test_the_last_line_says_how_a_run_ended_that_no_step_failed() -> None:
+    """Interrupted or stopped is not failed; and what was simulated says so at its end too."""
+
+    def last(run: Run) -> str:
+        return _lines(RunFinished(run, run.seconds))[0].strip().partition("  ")[2]
+
+    assert (
+        last(Run("r", "f", Status.FAILED, seconds=3.4, error=StepError("cancelled", "interrupted"))) == "f: interrupted after 3.4s, 0 calls"
+    )
+    assert last(Run("r", "f", Status.FAILED, seconds=3.4, error=StepError("timeout", "late"))) == "f: stopped after 3.4s, 0 calls"
+    assert (
+        last(Run("r", "f", Status.FAILED, seconds=3.4, error=StepError("timeout", "late"), failed="a"))
+        == "f: failed at 'a' in 3.4s, 0 calls"
+    )
+    assert last(Run("r", "f", Status.SUCCEEDED, simulated=True, seconds=3.4)) == "f: succeeded in 3.4s (simulated), 0 calls"

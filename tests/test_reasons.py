@@ -134,7 +134,7 @@ SAME = [
     ({"state": "rejected"}, "on", 100, "rejected", "it was asked in run r1, and the answer was not accepted"),
     ({"state": "cut"}, "on", 100, "cut", "it was asked in run r1, which ended before the answer came; it may have been billed"),
     ({"state": "open"}, "on", 100, "cut", "it was asked in run r1, which ended before the answer came; it may have been billed"),
-    ({}, "off", 100, "off", "nothing was to be reused: `cache: false`, or a runtime without `cache=True`; run r1 has an answer"),
+    ({}, "off", 100, "off", "nothing was to be reused; run r1 has an answer"),
     ({}, "86400", 10 * 86400, "old", "the answer in run r1 was 10d old, 9d more than `cache: 1d` allows"),
     ({"seconds": 500.0}, "on", 100, "under_way", "run r1 was still asking it"),
     ({}, "on", 100, "lost", "its answer in run r1 could not be read from the record"),
@@ -152,8 +152,10 @@ def test_the_same_question_is_asked_again_for_a_reason(earlier: dict[str, Any], 
 
 def test_fresh_is_said_by_its_name() -> None:
     bodies = Bodies()
-    why = Reasons(bodies.get, fresh=True).of(bodies.call("r2", 2, BODY, cache="off"), [bodies.call("r1", 1, BODY)])
-    assert texts(why) == [("off", "--fresh asks again; run r1 has an answer")]
+    why = Reasons(bodies.get, lambda step: f"--fresh asks {step} again").of(
+        bodies.call("r2", 2, BODY, cache="off"), [bodies.call("r1", 1, BODY)]
+    )
+    assert texts(why) == [("off", "--fresh asks s again; run r1 has an answer")]
 
 
 def test_a_call_before_which_there_is_none_was_never_asked() -> None:
@@ -176,7 +178,33 @@ def test_a_further_round_is_the_conversation_that_goes_on() -> None:
     first = bodies.call("r1", 1, BODY)
     second = bodies.call("r1", 2, changed(BODY, messages=[*BODY["messages"], *said("", "", "no JSON", "Again, please")[2:]]))
     why = Reasons(bodies.get).of(second, [first])
-    assert texts(why) == [("conversation", "the conversation went on by 2 messages: tools were called, or the answer did not fit")]
+    assert texts(why) == [("conversation", "the answer did not fit, and the conversation went on by 2 messages")]
+
+
+def test_a_round_of_tools_is_told_from_an_answer_that_did_not_fit() -> None:
+    bodies = Bodies()
+    first = bodies.call("r1", 1, BODY)
+    more = [{"role": "assistant", "content": None}, {"role": "tool", "content": "4"}]
+    (reason,) = Reasons(bodies.get).of(bodies.call("r1", 2, changed(BODY, messages=[*BODY["messages"], *more])), [first]).reasons
+    assert reason.text == "tools were called, and the conversation went on by 2 messages"
+
+
+def test_an_item_is_compared_with_itself() -> None:
+    """Though another item was asked something that is more alike."""
+    bodies = Bodies()
+    own = bodies.call("r1", 1, changed(BODY, messages=said("Be nice.", "A first question about bees")), item=0)
+    other = bodies.call("r1", 2, changed(BODY, messages=said("Be nice.", "Hello Bob, how are you?")), item=1)
+    assert Reasons(bodies.get).of(bodies.call("r2", 3, BODY, item=0), [other, own]).nearest == own
+    assert Reasons(bodies.get).of(bodies.call("r2", 4, BODY, item=2), [other, own]).nearest == other
+
+
+def test_an_own_call_that_was_cut_reads_as_one_sentence() -> None:
+    bodies = Bodies()
+    old = bodies.call("r1", 1, BODY, state="cut")
+    (reason,) = Reasons(bodies.get).of(bodies.call("r1", 2, BODY), [old]).reasons
+    assert (
+        reason.text == "it was asked in this run, before it went on, and this run stopped before the answer came; it may have been billed"
+    )
 
 
 def test_an_answer_that_was_reused_has_no_reason_but_a_source() -> None:
@@ -267,6 +295,20 @@ ORIGINS = [
     ("a", side("1"), side("2", options={"set": ["steps.b.samples=2"]}), {"message"}, []),
     ("b", side("1", options={"variant": ["b=short"]}), side("2"), {"message"}, [("option", "--variant", ("- --variant b=short",))]),
     ("b/inner", side("1", a=["x"]), side("2", a=["y"]), {"message"}, [("step", "a", ('["[-x-]{+y+}"]',))]),
+    # What a line cannot change, it is not the cause of.
+    ("c", side("1"), side("2", FLOW.replace("other'] }}\"", "other'] }}\", cache: 1s")), {"server"}, [("configuration", "", ())]),
+    ("c", side("1"), side("2", FLOW.replace("other'] }}\"", "other'] }}\", cache: 1s")), {"message"}, []),
+    ("b", side("1"), side("2", FLOW.replace("temperature: 0", "temperature: 1")), {"message"}, []),
+    ("b", side("1", a=["x"]), side("2", a=["y"]), {"model"}, [("configuration", "", ())]),
+    ("a", side("1"), side("2", options={"set": ["steps.a.cache=false"]}), {"message"}, []),
+    # A step above that has another name now is no change of the one that reads it; what it gave is.
+    (
+        "b",
+        side("1", a=["x"]),
+        side("2", FLOW.replace("  a: {", "  n: {").replace("steps.a.", "steps.n."), n=["y"]),
+        {"message"},
+        [("step", "n", ('["[-x-]{+y+}"]',))],
+    ),
     ("a", side("1", "not: [yaml"), side("2"), {"message"}, [("file", "flows/f.flow.yaml", None)]),
 ]
 

@@ -144,6 +144,11 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
 # -- runs ----------------------------------------------------------------------------------------------------
 
 
+def _ids(folder: Path) -> list[str]:
+    with closing(sqlite3.connect(folder / ".flowkit" / FILE)) as connection:
+        return [str(id_) for (id_,) in connection.execute("SELECT id FROM runs")]
+
+
 def test_on_a_full_disk_nothing_more_leaves_and_with_room_only_the_rest_is_paid(tmp_path, small_disk):
     folder = small_disk.parent
     items = json.dumps(list(range(60)))
@@ -153,10 +158,14 @@ def test_on_a_full_disk_nothing_more_leaves_and_with_room_only_the_rest_is_paid(
         assert code == 1
         assert json.loads(out)["error"]["kind"] == "store"
         assert re.search(r"the disk is full; nothing more is paid for\. Make room, and go on", said)
+        assert said.count("the disk is full") == 1, "it is said once"
         first = server.count
         assert 8 < first < 60
         code, _, said = ended(child("run", str(path), "-i", f"n:={items}", "-q"))
         assert code == 1
+        assert said.count("the disk is full") == 1
+        hinted = re.findall(r"flowkit resume (\w+)", said)
+        assert all(any(id_.startswith(each) for id_ in _ids(folder)) for each in hinted), "a run that was not written cannot go on"
         assert server.count - first <= 8, "it was full from the start"
         remount(small_disk, "size=20m")
         assert Counter(map(plain, server.bodies)) <= noted(folder), "a request left that nobody noted"
@@ -305,7 +314,7 @@ def test_a_run_is_kept_although_its_output_cannot_be_written(tmp_path):
 def test_a_run_that_fails_for_its_record_says_so_with_what_it_has(tmp_path, small_disk):
     with CountingServer(reply=lambda body: last(body)[:1] + "x" * 200_000) as server:
         path = flow(project(small_disk.parent, server), CHAIN.replace("steps.", "'x' ~ steps."))
-        with pytest.warns(UserWarning, match="disk is full"), pytest.raises(RunError, match="disk is full") as caught:
+        with pytest.raises(RunError, match="disk is full") as caught:  # and no warning says it once more
             run(path)
         error = caught.value
         assert error.kind == "store"

@@ -168,6 +168,41 @@ def test_bars_lie_where_time_says(tmp_path: Path) -> None:
     assert ok_wide == pytest.approx(2 * waited_wide, abs=0.2)
 
 
+def test_items_and_calls_are_numbered_as_people_count(tmp_path: Path) -> None:
+    """Items from 1, and the calls of a step by themselves, as on a terminal."""
+    calls = [call_row(number=n, started=1000.5, state="answered", step="say", item=n - 7) for n in (7, 8)]
+    store = opened(tmp_path)
+    store.put(run_row(resumed=1), step("say", 0.0, 2.0, items=2), *calls, call_row(number=9, step="say", item=1, state="answered"))
+    store.put(*(AttemptRow("r1", n, 1, "ok", 1000.5, 200, 1.0) for n in (7, 8, 9)))
+    store.flush()
+    text = page(tree(store, run_row(resumed=1)), None, "", now=2000.0)
+    store.close()
+    assert re.findall(r"item \d+ <span|<b>call[ \d]*</b>", text) == [
+        "item 1 <span",
+        "<b>call</b>",
+        "item 2 <span",
+        "<b>call 1</b>",
+        "<b>call 2</b>",
+    ]
+    assert ">item 2</text>" in text
+    assert "since it went on last" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "columns"), [({}, 7), ({"revision": "abc"}, 4), ({"revision": "abc", "resumed": 1}, 5)], ids=["7 facts", "8 facts", "9 facts"]
+)
+def test_no_fact_stands_in_a_line_alone(tmp_path: Path, more: dict[str, Any], columns: int) -> None:
+    row = run_row(**more)
+    store = opened(tmp_path)
+    store.put(row, call_row(state="answered"), AttemptRow("r1", 1, 1, "ok", 1000.5, 200, 1.0, input_tokens=1, output_tokens=1))
+    store.flush()
+    text = page(tree(store, row), None, "", now=2000.0)
+    store.close()
+    assert text.count("<dt>") == 7 + len(more)
+    assert f'<dl class="facts of{columns}">' in text
+    assert f".of{columns}{{grid-template-columns" in text
+
+
 def test_the_pause_of_a_resumed_run_is_cut_short(tmp_path: Path) -> None:
     """What happened before and after stays broad enough to see, though a day lies between."""
     calls = [call_row(number=1, started=1000.5, state="answered"), call_row(number=2, started=90000.0, state="answered", step="then")]

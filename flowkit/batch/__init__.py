@@ -9,6 +9,7 @@ from typing import Any
 
 from flowkit.batch.answering import AHEAD, CONCURRENCY, Asked, Batch, Going, RowError, RowResult, Start
 from flowkit.batch.progress import Journal, Progress, Tally
+from flowkit.batch.pulse import Pulse, Spent
 from flowkit.batch.window import Threaded
 from flowkit.errors import FlowkitError
 
@@ -20,8 +21,10 @@ __all__ = [
     "Going",
     "Journal",
     "Progress",
+    "Pulse",
     "RowError",
     "RowResult",
+    "Spent",
     "Start",
     "Tally",
     "Threaded",

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
+from flowkit.batch.pulse import Spent
 from flowkit.batch.window import Window
 from flowkit.chat import Usage
 from flowkit.client.gate import NOT_ATTEMPTED
@@ -109,8 +110,17 @@ class Batch:
         self._under_way: dict[int, Going] = {}
         #: The first row without a result, once the batch was stopped there.
         self.stopped_at: Asked | None = None
+        #: What rows took, those that were cut and those whose results are not yet handed out among them.
+        self.spent = Spent()
+        #: Rows that ended.
+        self.finished = 0
         self._answered = False
         self._window: Window[Asked, RowResult | _Stopped] = Window(rows, self._answer, concurrency=at_once, size=at_once * AHEAD)
+
+    @property
+    def oldest(self) -> int | None:
+        """The row that has been at work for longest, None when there is none."""
+        return next(iter(self._under_way), None)
 
     def halt(self) -> None:
         """Start no new row and no new call; calls that are under way may end, and rows that end with them count."""
@@ -141,6 +151,12 @@ class Batch:
                     return
 
     async def _answer(self, asked: Asked) -> RowResult | _Stopped:
+        result = await self._outcome(asked)
+        if isinstance(result, RowResult):
+            self.finished += 1
+        return result
+
+    async def _outcome(self, asked: Asked) -> RowResult | _Stopped:
         if asked.done is not None:
             return RowResult(asked.number, Status.SUCCEEDED)
         if asked.inputs is None:
@@ -148,7 +164,7 @@ class Batch:
         try:
             going = self._start(asked.number, asked.inputs)
         except InputError as error:
-            return self._failed(asked, RowError("input", _one_line(str(error)), None, asked.place))
+            return self._failed(asked, RowError("input", one_line(str(error)), None, asked.place))
         self._under_way[asked.number] = going
         try:
             run = await going.finish()
@@ -161,6 +177,7 @@ class Batch:
             return self._failed(asked, RowError(error.kind, error.message, error.step, asked.place), going.run)
         finally:
             del self._under_way[asked.number]
+            self.spent += Spent.of(going.run)
         self._answered = True
         return RowResult(asked.number, Status.SUCCEEDED, run.outputs, None, run.usage, run.cost, _reused(run))
 
@@ -191,7 +208,7 @@ def _reused(run: Run) -> int:
     return sum(step.reused for step in run.steps.values())
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return an error of inputs in one line: what stands below a heading is listed behind it."""
     head, *rest = (line.strip() for line in text.splitlines())
     return f"{head} {'; '.join(rest)}" if rest else head

@@ -9,14 +9,16 @@ from dataclasses import asdict, replace
 from decimal import Decimal
 
 from flowkit.batch.progress import Progress
+from flowkit.batch.pulse import Spent
 from flowkit.chat import Usage
 from flowkit.errors import StoreError
 from flowkit.lookup import Recorder
 from flowkit.money import Cost
-from flowkit.store import BatchRow
+from flowkit.store import BatchRow, CallRow, RunRow
 
 #: Where the lines go that are printed: such a batch is kept, and cannot go on.
 PRINTED = "-"
+#: How the record says that a batch ended: as a run would, and `finished` when all rows were run and some of them failed.
 _STATUS = {"finished": "succeeded", "stopped": "interrupted"}
 
 
@@ -68,10 +70,31 @@ class StoreJournal:
 
     async def end(self, status: str) -> None:
         """Note how the batch ended: finished, failed, interrupted or stopped. Durable when this returns. Raises StoreError."""
-        self._row = replace(self._row, status=_STATUS.get(status, status))
+        failed = bool(json.loads(self._row.tallies).get("failed"))
+        self._row = replace(self._row, status="finished" if failed and status == "finished" else _STATUS.get(status, status))
         store = self._recorder().store
         store.put(self._row)
         await store.commit()
+
+    async def spent(self) -> Spent | None:
+        """Return what the requests of all rows took, by the record; None for simulated ones, which are not in it. Raises StoreError."""
+        if self._row.simulated:
+            return None
+        store = self._recorder().store
+        await store.commit()
+        paid = store.paid(self.id)
+        usage = Usage(paid.input_tokens, paid.output_tokens, calls=paid.calls)
+        return Spent(usage, Cost(paid.cost, paid.unpriced), paid.maybe_billed, paid.reused)
+
+    def last_run(self) -> tuple[RunRow, str | None, list[CallRow]] | None:
+        """Return a row of the batch that was loaded as it ran, the text of its files and its calls; None where none is kept."""
+        store = self._recorder().store
+        row = None if self._found is None else next(iter(store.runs(batch=self._found.id, limit=1)), None)
+        return None if row is None else (row, None if row.source is None else store.body(row.source), store.calls(row.id))
+
+    def reopen(self, recorder: Callable[[], Recorder | None]) -> None:
+        """Take the record that is open from now on."""
+        self._open = recorder
 
     def go_on(self) -> None:
         """Take what was loaded for this batch."""
@@ -110,19 +133,23 @@ class StoreJournal:
 
 
 def _tallies(progress: Progress) -> str:
+    spent = progress.spent
     said = {
         "succeeded": progress.succeeded,
         "failed": dict(progress.failed),
-        "usage": asdict(progress.usage),
-        "cost": str(progress.cost.known),
-        "unpriced": progress.cost.unknown,
-        "reused": progress.reused,
+        "usage": asdict(spent.usage),
+        "cost": str(spent.cost.known),
+        "unpriced": spent.cost.unknown,
+        "maybe_billed": spent.maybe_billed,
+        "reused": spent.reused,
+        "lines": progress.lines,
     }
     return json.dumps(said, separators=(",", ":"))
 
 
 def _progress(row: BatchRow) -> Progress:
     said = json.loads(row.tallies)
+    cost = Cost(Decimal(said["cost"]), said["unpriced"])
     return Progress(
         json.loads(row.options),
         row.rows,
@@ -130,8 +157,7 @@ def _progress(row: BatchRow) -> Progress:
         row.digest,
         said["succeeded"],
         said["failed"],
-        Usage(**said["usage"]),
+        Spent(Usage(**said["usage"]), cost, said.get("maybe_billed", 0), said["reused"]),
         row.seconds,
-        Cost(Decimal(said["cost"]), said["unpriced"]),
-        said["reused"],
+        said.get("lines", ""),
     )

@@ -7,12 +7,16 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from flowkit import printable
 from flowkit.batch.answering import RowResult
 from flowkit.results import Status
+
+_CHUNK: Final = 1024 * 1024
+_BEGIN: Final = b'{"row": '
 
 
 def line(result: RowResult) -> bytes:
@@ -63,35 +67,56 @@ def read_all(file: BinaryIO) -> Iterator[Written]:
             yield read(raw)
 
 
-def last(path: Path, size: int) -> Written | None:
-    """Return the line that ends after `size` bytes, None where none does."""
+def chain() -> blake2b:
+    """Return what lines are fed to as they are written, so that nobody changes one of them unseen."""
+    return blake2b(digest_size=16)
+
+
+def chained(path: Path, size: int) -> blake2b | None:
+    """Return the chain over the first `size` bytes of a file, None when there are fewer. Raises OSError."""
+    found, left = chain(), size
     with path.open("rb") as file:
-        if size <= 0 or file.seek(0, os.SEEK_END) < size:
-            return None
-        start, tail = size, b""
-        while start > 0 and b"\n" not in tail[:-1]:
-            step = min(64 * 1024, start)
-            start -= step
-            file.seek(start)
-            tail = file.read(step) + tail
-    try:
-        return read(tail[tail.rfind(b"\n", 0, len(tail) - 1) + 1 :])
-    except Damaged:
-        return None
+        while left:
+            part = file.read(min(left, _CHUNK))
+            if not part:
+                return None
+            found.update(part)
+            left -= len(part)
+    return found
+
+
+def foreign(path: Path, size: int) -> bool:
+    """Whether something stands behind the first `size` bytes that no batch wrote before it was killed. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(size)
+        for raw in file:
+            if not raw.endswith(b"\n"):  # cut in the middle
+                return not (raw.startswith(_BEGIN) or _BEGIN.startswith(raw))
+            try:
+                read(raw)
+            except Damaged:
+                return True
+    return False
 
 
 class Out:
-    """The file that lines are written to, cut to what is sound, each line handed to the system at once."""
+    """The file that lines are written to, each line handed to the system at once. A new one is for its user alone.
+
+    It is as it was until `cut` makes it end behind what is kept of it.
+    """
 
     def __init__(self, path: Path, *, keep: int = 0) -> None:
         # Nobody else is to read answers before the user says so.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(descriptor, "r+b", buffering=0)
         self.size = keep
         self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+    def cut(self) -> None:
+        """End behind what is kept. Raises OSError."""
         if self._regular:
-            self._file.truncate(keep)
-            self._file.seek(keep)
+            self._file.truncate(self.size)
+            self._file.seek(self.size)
 
     def write(self, raw: bytes) -> None:
         """Write one line. Raises OSError."""

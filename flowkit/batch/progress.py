@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flowkit.batch.answering import RowResult
-from flowkit.chat import Usage
-from flowkit.money import Cost
+from flowkit.batch.pulse import Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +23,10 @@ class Progress:
     succeeded: int = 0
     #: Rows by kind of error.
     failed: Mapping[str, int] = field(default_factory=dict)
-    usage: Usage = field(default_factory=Usage)
+    spent: Spent = Spent()
     seconds: float = 0.0
-    cost: Cost = Cost()
-    #: Calls whose answers were taken from the record.
-    reused: int = 0
+    #: Covers the lines as they were written.
+    lines: str = ""
 
 
 class Journal(Protocol):
@@ -41,28 +38,22 @@ class Journal(Protocol):
     async def save(self, progress: Progress) -> None:
         """Keep it; durable when this returns. Raises StoreError."""
 
+    async def spent(self) -> Spent | None:
+        """Return what the whole batch took so far, in this process and others; None when that is not kept. Raises StoreError."""
+
 
 @dataclass(slots=True)
 class Tally:
-    """Counts results as they are written."""
+    """Counts results as they are written, beside what all rows took."""
 
     succeeded: int = 0
     failed: dict[str, int] = field(default_factory=dict)
-    usage: Usage = field(default_factory=Usage)
-    cost: Cost = Cost()
-    reused: int = 0
+    spent: Spent = Spent()
 
     @property
     def rows(self) -> int:
         """How many rows were counted."""
         return self.succeeded + sum(self.failed.values())
-
-    def add(self, result: RowResult) -> None:
-        """Count one result."""
-        self.count(None if result.error is None else result.error.kind)
-        self.usage += result.usage
-        self.cost += result.cost
-        self.reused += result.reused
 
     def count(self, kind: str | None) -> None:
         """Count a row that failed in this way, or did not fail."""
@@ -74,17 +65,23 @@ class Tally:
     @classmethod
     def of(cls, progress: Progress) -> Tally:
         """Return the counts that go on from there."""
-        return cls(progress.succeeded, dict(progress.failed), progress.usage, progress.cost, progress.reused)
+        return cls(progress.succeeded, dict(progress.failed), progress.spent)
 
 
 #: What decides whose file it is; any of the rest may change, and then the batch starts over.
 IDENTITY = ("flow", "data")
+#: The fingerprint of the flow: what changed about it is said in words, which a fingerprint has none of.
+MEANING = "the meaning of the flow"
+#: Whether nothing of the record was to be used. It holds as long as the batch, also where the line that goes on does not say it.
+FRESH = "--fresh"
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Say in words what of a batch is no longer what it was."""
     said = []
     for name in dict.fromkeys((*before, *now)):
+        if name in {MEANING, FRESH}:
+            continue
         was, is_ = before.get(name, ""), now.get(name, "")
         if was != is_:
             said.append(f"{name}: {_shown(was)} before, {_shown(is_)} now")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
 import sys
 import time
@@ -18,11 +19,12 @@ from typing import Any
 import click
 
 from flowkit import printable
-from flowkit.batch import AHEAD, CONCURRENCY, Journal, Start, Threaded
+from flowkit.batch import AHEAD, CONCURRENCY, Pulse, Start, Threaded
 from flowkit.batch.journal import PRINTED, StoreJournal
+from flowkit.batch.progress import FRESH, MEANING
 from flowkit.budget import Budget, Limits
-from flowkit.commands import columns, given, locked, screen
-from flowkit.commands.batch_out import Beginning, begin, begin_again, finish_again
+from flowkit.commands import changed, columns, given, locked, screen
+from flowkit.commands.batch_out import Beginning, begin, begin_again, finish_again, refuse_unwritable
 from flowkit.commands.batch_work import Done, Filed, Printed, View, Work
 from flowkit.commands.columns import Columns
 from flowkit.commands.dataset import Dataset, Selection
@@ -73,8 +75,9 @@ _EXAMPLES = (
 def command(opening: Opening, keeping: Keeping, *, data: str | None, simulate: str | None, **chosen: Any) -> int:
     """Run a flow over the rows of a file.
 
-    JSONL or CSV goes in, one line of JSON for each row comes out, in order. A row gives the inputs of one run: each column the input of its name. A row that cannot be read, or that fails, has a line that
-    says so, and the others run. Memory does not grow with the number of rows.
+    JSONL or CSV goes in, one line of JSON for each row comes out, in order. A row gives the inputs of one run: each column the input of
+    its name. A row that cannot be read, or that fails, has a line that says so, and the others run. Memory does not grow with the number
+    of rows.
 
     Exit codes: 0 ok; 1 rows failed; 2 wrong file, input or configuration, nothing was called; 3 stopped by server, key or quota; 4
     stopped by a limit; 130 interrupted. After 3, 4 and 130 the same command goes on.
@@ -119,7 +122,7 @@ class Job:
         self._retry = retry_failed
         self._anew = force or keeping.fresh
         self._json = as_json
-        self._summary = summary
+        self._summary = None if summary is None else Path(summary)
         self._quiet = quiet
         self._refuse(data)
         self._data = Dataset(data)
@@ -146,13 +149,25 @@ class Job:
         found = Columns(flow.plan.inputs, mapped, fixed, textual=self._data.form == "csv")
         runtime.require(flow.plan)
         self._data.check(found)
+        for path, option in ((self._out, "-o"), (self._summary, "--summary")):
+            if path is not None:
+                refuse_unwritable(path, option)
         about = self._about(flow, mapped, fixed)
         keeper = runtime if self._simulate is None else self._opening.runtime(None, self._keeping)
         try:
             journal = self._journal(flow, keeper, about)
-            beginning = self._begin(journal, about, found)
-            if journal is not None and (self._retry or beginning.kept):
+            beginning = self._begin(flow, journal, about, found)
+            if journal is not None and beginning.goes_on:
                 journal.go_on()
+            if beginning.fresh and not self._keeping.fresh:
+                self._keeping = replace(self._keeping, fresh=True)
+                about |= {FRESH: "yes"}
+                if self._simulate is None:
+                    keeper.close()
+                    flow, keeper = self._opened()
+                    runtime = keeper
+                    if journal is not None:
+                        journal.reopen(lambda: keeper.recorder(flow.plan))
             board = Board(
                 flow.name, beginning.tally, self._total(), beginning.kept, simulated=self._simulate is not None, before=beginning.seconds
             )
@@ -188,12 +203,13 @@ class Job:
     def _about(self, flow: Flow, mapped: Mapping[str, str], fixed: Mapping[str, Any]) -> dict[str, str]:
         opening = self._opening
         simulate = self._simulate
+        fresh = {FRESH: "yes"} if self._keeping.fresh else {}
         if simulate not in {None, BY_TYPE}:
             simulate = f"{simulate} {blake2b(Path(str(simulate)).read_bytes(), digest_size=8).hexdigest()}"
         return {
             "flow": str(Path(opening.flow).resolve()),
             "data": self._data.shown if self._data.stream else str(Path(self._data.name).resolve()),
-            "the meaning of the flow": flow.provenance.fingerprint,
+            MEANING: flow.provenance.fingerprint,
             "--map": " ".join(sorted(f"{name}={column}" for name, column in mapped.items())),
             "-i": json.dumps(fixed, ensure_ascii=False, sort_keys=True, default=str) if fixed else "",
             "-m": " ".join(sorted(opening.model)),
@@ -202,6 +218,7 @@ class Job:
             "--simulate": "" if simulate is None else "by type" if simulate == BY_TYPE else simulate,
             "--seed": opening.seed,
             "--sample": "" if self._selection.sample is None else str(self._selection.sample),
+            **fresh,
         }
 
     def _journal(self, flow: Flow, keeper: Runtime, about: Mapping[str, str]) -> StoreJournal | None:
@@ -218,16 +235,26 @@ class Job:
             simulated=self._simulate is not None,
         )
 
-    def _begin(self, journal: Journal | None, about: Mapping[str, str], found: Columns) -> Beginning:
+    def _begin(self, flow: Flow, journal: StoreJournal | None, about: Mapping[str, str], found: Columns) -> Beginning:
         if self._out is None:
             return Beginning(self._data.asked(found, self._selection))
 
         def rows() -> Any:
             return self._data.asked(found, self._selection)
 
+        def explain() -> list[str]:
+            before = journal.last_run() if journal is not None else None
+            if before is None:
+                return []
+            row, source, calls = before
+            said = json.loads(row.options)
+            model, settings, variant = (tuple(said.get(name, ())) for name in ("model", "set", "variant"))
+            then = replace(self._opening, model=model, settings=settings, variant=variant)
+            return changed.since(row, source, calls, then, self._opening, flow)
+
         if self._retry:
-            return begin_again(self._out, journal, about, rows)
-        return begin(self._out, journal, about, rows, anew=self._anew, stream=self._data.stream)
+            return begin_again(self._out, journal, about, rows, explain)
+        return begin(self._out, journal, about, rows, anew=self._anew, stream=self._data.stream, explain=explain)
 
     def _total(self) -> int | None:
         return None if self._quiet and not self._json and self._summary is None else self._data.total(self._selection)
@@ -251,20 +278,26 @@ class Job:
 
         rows = Threaded(beginning.rows, (self._concurrency or CONCURRENCY) * AHEAD) if self._data.stream else beginning.rows
         temporary = self._out.with_name(f"{self._out.name}.retry") if self._out is not None and self._retry else None
+        target = temporary or self._out
+        out = Printed() if target is None else Filed(target, beginning.bytes)
         if journal is not None and temporary is None:
             # Noted before the file is cut, so that it is known whose it is whatever happens next.
             await journal.save(beginning.progress(about))
-        target = temporary or self._out
-        out = Printed() if target is None else Filed(target, beginning.bytes)
+        out.cut()
+        if journal is not None and (spent := await journal.spent()) is not None:
+            beginning.tally.spent = spent  # a process that was killed could not note what it paid last
+        pulse = Pulse(clock)
         work = Work(
-            self._start(flow, journal.id if journal is not None else uuid.uuid4().hex[:12]),
+            self._start(flow, journal.id if journal is not None else uuid.uuid4().hex[:12], pulse),
             rows,
             out,
             board,
-            None if temporary else journal,
+            journal,
             about,
-            clock,
+            pulse,
             digest=beginning.digest,
+            written=beginning.written,
+            noting=temporary is None,
             concurrency=self._concurrency,
             keep_going=self._keep_going,
         )
@@ -284,14 +317,14 @@ class Job:
             locked.warn(Path(flow.provenance.path), batch=journal.id)
         return self._report(done, board, clock(), kept=journal is not None)
 
-    def _start(self, flow: Flow, batch: str) -> Start:
+    def _start(self, flow: Flow, batch: str, pulse: Pulse) -> Start:
         limits = self._keeping.limits
         within = None if limits == Limits() else Spending(Budget(limits, now=asyncio.get_running_loop().time(), name="the batch"))
 
         def start(row: int, inputs: Mapping[str, Any]) -> Started:
             if self._responder is not None:
                 self._responder.begin()
-            return flow.start(inputs, id=f"{batch}.{row}", within=within, batch=(batch, row))
+            return flow.start(inputs, emit=pulse.reader(), id=f"{batch}.{row}", within=within, batch=(batch, row))
 
         return start
 
@@ -313,6 +346,8 @@ class Job:
         line = f"flowkit {shlex.join(words)}"
         if done.status in {"stopped", "interrupted"}:
             yield f"to go on: {line}" if kept else "nothing was recorded, so that no other process goes on: --force begins anew"
+        elif board.tally.failed.keys() == {"input"} and not self._quiet:
+            yield "rows of kind input fail again with the same data: mend them, and the same command runs all that changed"
         elif board.tally.failed and not self._quiet:
             yield f"to run the rows that failed again: {line} --retry-failed"
 
@@ -329,13 +364,19 @@ class Job:
             for line in self._ways_on(done, board, kept=kept):
                 screen.say(f"   {line}")
         if self._summary is not None:
-            try:
-                Path(self._summary).write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise ConfigError(f"--summary {self._summary}: {error.strerror}") from None
+            _write_private(self._summary, text)
         if self._json:
             screen.out(text)
         return done.code
+
+
+def _write_private(path: Path, text: str) -> None:
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)  # errors in it may quote what models said
+        with os.fdopen(file, "w", encoding="utf-8") as writer:
+            writer.write(text)
+    except OSError as error:
+        raise ConfigError(f"--summary {path}: {error.strerror}") from None
 
 
 class _Silent:
@@ -343,6 +384,9 @@ class _Silent:
 
     def __call__(self, result: object) -> None:
         """Nobody watches."""
+
+    def tick(self) -> None:
+        """Nobody waits."""
 
     def say(self, text: str) -> None:
         """Say it."""

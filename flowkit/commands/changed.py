@@ -14,7 +14,7 @@ from flowkit.commands.opening import Opening, pairs
 from flowkit.difference import Change, difference
 from flowkit.errors import ConfigError
 from flowkit.flow import Flow
-from flowkit.lookup import SIMULATED
+from flowkit.identity import SIMULATED
 from flowkit.meaning import Meaning, Resolve, fingerprint, meaning, reader
 from flowkit.plan import ChatWork
 from flowkit.store import CallRow, RunRow

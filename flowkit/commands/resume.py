@@ -38,7 +38,7 @@ _MODEL = "Go on with another model: fast=ollama/qwen3:8b."
 @click.argument("run", required=False, default="")
 @click.option("--flow", metavar="FLOW", help="Where the flow file is, when it was moved or this folder is of another project.")
 @click.option("-m", "--model", multiple=True, metavar="ALIAS=MODEL", help=_MODEL)
-@click.option("-y", "--yes", is_flag=True, help="Go on also when the flow is not what it was.")
+@click.option("-y", "--yes", is_flag=True, help="Go on also when the flow is not what it was, or a newer run succeeded.")
 @limiting
 @shown
 def command(run: str, *, flow: str | None, model: tuple[str, ...], yes: bool, limits: Limits, shown: Shown) -> int:
@@ -49,7 +49,8 @@ def command(run: str, *, flow: str | None, model: tuple[str, ...], yes: bool, li
     It goes on under the same id, with the same inputs, models and options. Calls that it had answered are not made again. When the
     flow, its files or its models changed since, what changed is shown, and nothing is called before you say yes.
 
-    Without RUN: the newest run that did not reach its end. Limits begin anew, and are those of this command line.
+    Without RUN: the newest run that did not reach its end; when a newer one of its flow succeeded, it asks first. Limits begin anew,
+    and are those of this command line.
 
     Exit codes: those of `flowkit run`; 2 also when the flow changed and nobody can be asked.
     """
@@ -59,6 +60,8 @@ def command(run: str, *, flow: str | None, model: tuple[str, ...], yes: bool, li
             screen.say(f"no run waits to go on: of those below {recorded.root(flow)}, all reached their end")
             return 0
         _refuse(record, row)
+        if not run and not yes:
+            _agree_to_older(record, row)
         if row.status == "succeeded":
             screen.say(f"{recorded.name(row)} reached its end {ago(row.started, time.time())}: this is what it gave")
             print_ended(recorded.restored(record, row), shown)
@@ -106,6 +109,21 @@ def _refuse(record: Looking, row: RunRow) -> None:
         raise ConfigError(f"{recorded.name(row)} is row {row.row} of a batch, which goes on as a whole\n   hint: {line}")
     if row.status == "running":
         raise StoreError(f"{recorded.name(row)} goes on in another process; wait until it ends, or stop that one")
+
+
+def _agree_to_older(record: Looking, row: RunRow) -> None:
+    """Ask before a run goes on that nobody named, although a newer one of its flow succeeded. Raises ConfigError when nobody agrees."""
+    later = record.runs(path=row.path, status="succeeded", since=row.started)
+    newer = next((each for each in later if each.started > row.started and each.simulated <= row.simulated), None)
+    if newer is None:
+        return
+    now = time.time()
+    said = f"{recorded.name(row)}, {_ended(row)}, is older than run {newer.id[:SHORT]}, which succeeded {ago(newer.started, now)}"
+    if not (screen.terminal(sys.stdin) and screen.terminal(sys.stderr)):
+        raise ConfigError(f"{said}\n   hint: `flowkit resume {row.id[:SHORT]}` goes on with it all the same")
+    screen.say(said)
+    if not click.confirm("go on with the older one?", err=True):
+        raise ConfigError("nothing was called")
 
 
 def _path(row: RunRow, flow: str | None) -> str:

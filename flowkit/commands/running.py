@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import click
 
-from flowkit import printable, project
+from flowkit import __version__, printable, project
 from flowkit.budget import Limits
 from flowkit.commands import locked, screen
 from flowkit.commands.streaming import Streaming
@@ -28,7 +28,7 @@ from flowkit.errors import ConfigError, FlowError, FlowkitError, InputError, Sto
 from flowkit.events import Emit, Event, RunFinished
 from flowkit.flow import Flow
 from flowkit.results import Run, Status, StepError
-from flowkit.store import home
+from flowkit.store import home, open_existing
 
 #: Digits of a run's id that tell it apart.
 SHORT = 8
@@ -106,7 +106,8 @@ def run_to_end(name: str, ready: Callable[[], Ready], shown: Shown, *, simulated
             showing.close()
             if found.kept and not simulated and not shown.quiet:
                 locked.warn(Path(found.flow.provenance.path), run=ended.run.id)
-            return _report(ended, showing, target, shown, _going_on(ended.run, found.flow) if found.kept else "")
+            noted = found.kept and _noted(ended.run, found.flow)
+            return _report(ended, showing, target, shown, _going_on(ended.run, found.flow) if noted else "")
 
         with showing:
             return watch(started, timeout=shown.timeout, warn=screen.say, then=over)
@@ -130,6 +131,20 @@ def print_ended(run: Run, shown: Shown) -> None:
         if target.file is None:
             return
     target.write(outputs.human(run.outputs, terminal=target.file is None and screen.terminal(sys.stdout)))
+
+
+def _noted(run: Run, flow: Flow) -> bool:
+    """Whether a run is in the record, so that it can go on: one that failed for the record may never have been written."""
+    if run.error is None or run.error.kind != "store":
+        return True
+    try:
+        kept = open_existing(home(project.find(Path(flow.provenance.path)), os.environ), version=__version__, warn=lambda _: None)
+        if kept is None:
+            return False
+        with kept:
+            return kept.run(run.id) is not None
+    except StoreError:
+        return False
 
 
 def _going_on(run: Run, flow: Flow) -> str:

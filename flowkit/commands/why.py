@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +18,7 @@ from flowkit.console import whys
 from flowkit.console.paint import Paint
 from flowkit.console.whys import Explained, Step
 from flowkit.errors import ConfigError
-from flowkit.origins import Origin, Side, origins
+from flowkit.origins import Origin, Side, origins, refuses
 from flowkit.reasons import Reasons
 from flowkit.spelling import did_you_mean
 from flowkit.store import CallRow, RunRow
@@ -96,15 +97,24 @@ def _steps(record: Looking, row: RunRow, only: str | None, item: int | None) -> 
     for call in record.calls(row.id):
         if item is None or call.item == item:
             calls.setdefault(call.step, {})[call.key] = call  # of a run that went on, what came of it last
+    places = _places(record.calls(row.id))
     known = {step.step: step for step in reversed(record.steps(row.id))}
     explain = _Explain(record, row)
     paths = [path for path in _paths(record, row) if only in (None, path)]
     found = []
     for path in paths:
-        own = tuple(explain.calls(list(calls.get(path, {}).values())))
+        own = tuple(replace(each, place=places[each.why.call.number]) for each in explain.calls(list(calls.get(path, {}).values())))
         step = known.get(path)
         found.append(Step(path, "chat" if step is None else step.kind, "running" if step is None else step.status, own))
     return found
+
+
+def _places(calls: Sequence[CallRow]) -> dict[int, int | None]:
+    """Return of each call, by its number, which it is of its step or item; None where it is the only one."""
+    held: dict[tuple[str, int | None], list[int]] = {}
+    for call in calls:
+        held.setdefault((call.step, call.item), []).append(call.number)
+    return {number: at if len(numbers) > 1 else None for numbers in held.values() for at, number in enumerate(numbers, 1)}
 
 
 class _Explain:
@@ -113,7 +123,8 @@ class _Explain:
     def __init__(self, record: Looking, row: RunRow) -> None:
         self._record = record
         self._row = row
-        self._reasons = Reasons(record.body, fresh=bool(json.loads(row.options).get("fresh")))
+        self._fresh = bool(json.loads(row.options).get("fresh"))
+        self._reasons = Reasons(record.body, self._refused)
         self._sides: dict[str, Side | None] = {}
         self._origins: dict[tuple[str, str, frozenset[str]], tuple[Origin, ...]] = {}
 
@@ -139,6 +150,14 @@ class _Explain:
             found = origins(call.step, before, after, kinds=kinds) if before is not None and after is not None else ()
             self._origins[known] = found
         return Explained(why, self._origins[known])
+
+    def _refused(self, step: str) -> str:
+        if self._fresh:
+            return "--fresh asks again"
+        side = self._side(self._row.id)
+        if side is not None and refuses(step, side):
+            return "nothing was to be reused: `cache: false`"
+        return "nothing was to be reused: a runtime without `cache=True`"
 
     def _side(self, run: str) -> Side | None:
         if run not in self._sides:

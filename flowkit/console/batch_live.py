@@ -1,4 +1,4 @@
-"""Draw a batch on a terminal as one line that is kept up to date, failures above it. Uses rich; reads no clock of its own."""
+"""Draw a batch on a terminal as a line or two that are kept up to date, failures above them. Uses rich; reads no clock of its own."""
 
 from __future__ import annotations
 
@@ -52,6 +52,9 @@ class LiveBatch:
             if self._told == TOLD:
                 self.say("more failures are in the results")
 
+    def tick(self) -> None:
+        """It is drawn by time already."""
+
     def say(self, text: str) -> None:
         """Write a line above the picture."""
         shown = printable.line(text)
@@ -63,7 +66,8 @@ class LiveBatch:
 
     def picture(self) -> Text:
         """Return the batch as it stands now, never wider than the terminal."""
-        text = self._board.line(self._clock())
+        lines = [self._board.line(self._clock()), *([" · ".join(self._board.why)] if self._board.why else [])]
         if not self._utf8:
-            text = printable.ascii_only(text.replace(" · ", " | "))
-        return Text(printable.clip(text, max(self._console.size.width - 1, 1)), no_wrap=True, overflow="crop", end="")
+            lines = [printable.ascii_only(text.replace(" · ", " | ")) for text in lines]
+        most = max(self._console.size.width - 1, 1)
+        return Text("\n".join(printable.clip(text, most) for text in lines), no_wrap=True, overflow="crop", end="")

@@ -41,10 +41,14 @@ class PlainBatch:
             self.say(failure(result))
             if self._told == TOLD:
                 self.say("more failures are in the results")
+        self.tick()
+
+    def tick(self) -> None:
+        """Say how far it is when it is time, also while nothing comes."""
         now = self._clock()
         if now >= self._next:
             self._next = now + (_OFTEN if now < 60 else _SELDOM)
-            self.say(self._board.line(now))
+            self.say(" · ".join([self._board.line(now), *self._board.why]))
 
     def say(self, text: str) -> None:
         """Write one line with its time."""

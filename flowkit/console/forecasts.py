@@ -67,7 +67,8 @@ def _said(step: StepForecast) -> str:
     if step.calls:
         parts.append(printable.plural(step.calls, "call"))
     if step.open:
-        parts.append("then as the answers say" if step.calls else "as the answers above say")
+        above = "at least 1 call follows" if step.follows else "as the answers above say"
+        parts.append("then as the answers say" if step.calls else above)
     return ", ".join(parts) or ("skipped" if step.skipped else "no call")
 
 
@@ -84,14 +85,17 @@ def _money(step: StepForecast) -> str:
 
 def total(forecast: Forecast) -> list[str]:
     """Return what all of it comes to, a line for calls and one for their cost."""
-    more = f"; more may follow in {', '.join(forecast.open)}" if forecast.open else ""
+    rest = [path for path in forecast.open if path not in forecast.follow]
+    more = f"; at least {printable.plural(len(forecast.follow), 'call')} more in {', '.join(forecast.follow)}" if forecast.follow else ""
+    more += f"; more may follow in {', '.join(rest)}" if rest else ""
     lines = [f"{forecast.hits} from the record, {printable.plural(forecast.calls, 'call')} to make{more}"]
     if forecast.unpriced:
         lines.append(f"cost: unknown, there is no price for {', '.join(forecast.unpriced)}")
     elif forecast.calls and forecast.cost is None:
         lines.append("cost: no upper bound; `max_tokens` under `params` gives one")
     elif forecast.calls:
-        lines.append(f"cost of these calls: at most {money(forecast.cost)}" + (" (and what follows)" if forecast.open else ""))
+        which = "the calls known so far" if forecast.open else "these calls"
+        lines.append(f"cost of {which}: at most {money(forecast.cost)}")
     elif not forecast.open:
         lines.append("cost: nothing, all of it is in the record")
     return lines

@@ -37,7 +37,7 @@ def text(before: RunRow, now: RunRow, found: RunChange, *, paint: Paint, full: b
 
 
 def _step(step: StepChange, paint: Paint, *, full: bool) -> Iterator[str]:
-    name = paint.bold(printable.line(step.step) + ("" if step.item is None else f"[{step.item}]"))
+    name = paint.bold(printable.line(step.step) + ("" if step.item is None else f", item {step.item + 1}"))
     if step.where != "both":
         yield f"{'-' if step.where == 'first' else '+'} {name}  {_ONLY[step.where]}"
         return

@@ -28,7 +28,8 @@ def text(found: Sequence[Listed | ListedBatch], *, now: float | None, paint: Pai
 
 def _run(found: Listed, now: float | None, ids: int) -> tuple[str, ...]:
     row, spent = found.row, found.spent
-    done, all_ = found.steps.get("succeeded", 0) + found.steps.get("skipped", 0), sum(found.steps.values())
+    done = found.steps.get("succeeded", 0) + found.steps.get("skipped", 0)
+    all_ = done if found.status == "succeeded" else found.of  # what is skipped before it begins is not kept
     name = printable.clip(printable.line(row.flow), _NAME)
     if row.row is not None:
         name += f" row {row.row}"
@@ -37,7 +38,7 @@ def _run(found: Listed, now: float | None, ids: int) -> tuple[str, ...]:
         _when(row.started, now),
         name,
         found.status + (" (simulated)" if row.simulated else ""),
-        str(all_) if done == all_ else f"{done}/{all_}",
+        str(done) if all_ in {None, done} else f"{done}/{all_}",
         str(spent.calls) + (f"+{spent.maybe_billed}?" if spent.maybe_billed else ""),
         str(spent.reused) if spent.reused else "",
         _tokens(found),

@@ -77,7 +77,7 @@ def _json(text: str) -> str:
 def _step(step: StepTree, style: Style) -> Iterator[str]:
     row, paint = step.row, style.paint
     indent = "  " * step.depth
-    name = row.step if row.item < 0 else f"{row.step}[{row.item}]"
+    name = step.name
     facts = [row.kind, *([row.model] if row.model else []), *_spent(step.spent)]
     facts += [printable.plural(row.items, "item")] if row.items is not None else []
     facts += [words.took(row.seconds)] if row.seconds else []
@@ -93,7 +93,7 @@ def _step(step: StepTree, style: Style) -> Iterator[str]:
     first = next((call.asked.messages for item in shown for call in item.calls), ())
     for item in shown:
         took = f"  {words.took(item.row.seconds)}" if item.row is not None else ""
-        yield f"{inside}{paint.state(item.status, words.sign(item.status))} [{item.number}]{paint.pale(took)}"
+        yield f"{inside}{paint.state(item.status, words.sign(item.status))} item {item.number + 1}{paint.pale(took)}"
         if item.row is not None and item.row.error:
             yield from _failed(item.status, item.row.error, item.row.message, f"{inside}  ", style)
         said = "" if item.row is None else item.row.message
@@ -133,7 +133,7 @@ class _Above:
     def skipped(self, call: CallTree) -> tuple[int, str]:
         """Return how many of its first messages stand above, and where."""
         same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(call.asked.messages, self.like, strict=False)))
-        return (same, f"as in [{self.of}]") if same > call.known else (call.known, "as before")
+        return (same, f"as in item {self.of + 1}") if same > call.known else (call.known, "as before")
 
 
 def _held(calls: Sequence[CallTree], notes: Sequence[NoteRow], indent: str, style: Style, above: _Above) -> Iterator[str]:
@@ -150,9 +150,9 @@ def _held(calls: Sequence[CallTree], notes: Sequence[NoteRow], indent: str, styl
 
 def _call(call: CallTree, number: int | None, indent: str, style: Style, above: _Above) -> Iterator[str]:
     row, paint = call.row, style.paint
-    facts = [f"sample {row.sample}"] if row.sample is not None else []
+    facts = [f"sample {row.sample + 1}"] if row.sample is not None else []
     facts += [_model(call)] if number is not None or (row.returned and row.returned != row.model) else []
-    facts += [f"answer of {row.source} used again, nothing was sent"] if row.state == "reused" else []
+    facts += [words.reuse(row)] if row.state == "reused" else []
     facts += [{"rejected": "not accepted", "cut": "cut short", "open": "no answer is known"}[row.state]] if row.state in _ODD else []
     if number is not None or facts:
         head = f"call {number}" if number is not None else "call"

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from flowkit import printable
 from flowkit.console.board import Board, Row
+from flowkit.console.spent import stopped
 from flowkit.events import Event, RunStarted
 from flowkit.results import Status
 
@@ -130,9 +131,13 @@ def _header(board: Board) -> Text:
 
 def _footer(board: Board, now: float) -> Text:
     run = board.run
-    parts = [printable.seconds(now if run is None else run.seconds), *board.spent().parts(simulated=board.simulated)]
+    took = printable.seconds(now if run is None else run.seconds)
+    early = None if run is None else stopped(run)
+    parts = [took if early is None else f"{early} after {took}", *board.spent().parts(simulated=board.simulated)]
     footer = Text(_GAP)
-    if run is not None and run.status is Status.FAILED:
+    if run is not None and board.simulated:
+        parts.append("simulated")
+    if run is not None and run.status is Status.FAILED and early is None:
         footer.append(f"failed at {run.failed!r}" if run.failed else "failed", style="bold red").append(" · ", style="dim")
     return footer.append(" · ".join(parts), style="dim")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from flowkit import printable
 from flowkit.console.sink import Sink
-from flowkit.console.spent import Spent
+from flowkit.console.spent import Spent, stopped
 from flowkit.events import (
     AnswerRepaired,
     AttemptFailed,
@@ -65,7 +65,10 @@ class PlainView:
             case RunFinished(run=run):
                 failed = f" at {run.failed!r}" if run.failed else ""
                 spent = ", ".join(Spent.by(run).parts(simulated=run.simulated))
-                return f"{run.flow}: {run.status}{failed} in {printable.seconds(run.seconds)}, {spent}"
+                early = stopped(run)
+                how = f"{run.status}{failed} in" if early is None else f"{early} after"
+                simulated = " (simulated)" if run.simulated else ""
+                return f"{run.flow}: {how} {printable.seconds(run.seconds)}{simulated}, {spent}"
             case StepDelta():
                 return None
 
@@ -88,7 +91,7 @@ class PlainView:
 
 
 def _name(event: AttemptFailed | AnswerRepaired | ToolFinished | ItemFinished) -> str:
-    return event.step if event.item is None else f"{event.step}[{event.item}]"
+    return event.step if event.item is None else f"{event.step}, item {event.item + 1}"
 
 
 def _tool(event: ToolFinished) -> str:
@@ -120,4 +123,6 @@ def _because(error: StepError | None) -> str:
 
 
 def _why(kind: str, message: str) -> str:
+    if kind == "store":  # said in full at the end, and by each item the same
+        return "store: the record cannot be written"
     return f"{kind}: {message}" if message else kind

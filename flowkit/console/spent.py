@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from flowkit.results import Run
 
 
+def stopped(run: Run) -> str | None:
+    """Say what ended a run that no step failed: `interrupted` by a person, `stopped` by a limit of time or cost; None where one did."""
+    if run.error is None or run.failed:
+        return None
+    return {"cancelled": "interrupted", "timeout": "stopped", "limit": "stopped"}.get(run.error.kind)
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What was paid now, and how many answers were taken from the record instead. `+` adds two."""

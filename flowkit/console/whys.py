@@ -21,9 +21,6 @@ _LINES: Final = 40
 #: Digits of a run's id that people read.
 _DIGITS: Final = 8
 
-#: Reasons of which the origin may be the configuration.
-_CONFIGURED: Final = frozenset({"server", "model", "parameter"})
-
 
 @dataclass(frozen=True, slots=True)
 class Explained:
@@ -33,6 +30,8 @@ class Explained:
     origins: tuple[Origin, ...] = ()
     #: When the run began that paid for a reused answer; None when it is no longer in the record.
     paid: float | None = None
+    #: Which call of its step or item it is, from 1; None where it is the only one.
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,8 @@ class Step:
 def summary(row: RunRow, steps: Sequence[Step], *, now: float, paint: Paint) -> str:
     """Return a line for each step."""
     wide = max((printable.width(step.path) for step in steps), default=0)
-    lines = [f"{paint.bold(f'run {row.id[:_DIGITS]}')} of {printable.line(row.flow)}, {ago(row.started, now)}, {row.status}"]
+    state = f"{row.status}{' (simulated)' if row.simulated else ''}"
+    lines = [f"{paint.bold(f'run {row.id[:_DIGITS]}')} of {printable.line(row.flow)}, {ago(row.started, now)}, {state}"]
     lines += [f"  {printable.pad(step.path, wide)}  {printable.line(_line(step, row, now))}" for step in steps]
     if any(step.made for step in steps):
         lines.append(paint.pale(f"flowkit why {row.id[:_DIGITS]} STEP shows what changed"))
@@ -95,23 +95,45 @@ def _source(each: Explained) -> str:
 
 
 def _causes(made: Sequence[Explained]) -> str:
-    """Return the reasons of several calls, the most frequent first, and where they come from."""
-    telling = [each for each in made if any(reason.kind != "repetition" for reason in each.why.reasons)] or made
+    """Return the reasons of several calls and where they come from: first why it was asked at all, then how it went on."""
+    further = [each for each in made if any(reason.kind == "conversation" for reason in each.why.reasons)]
+    begun = [each for each in made if each not in further]
+    alone = len({(each.why.call.item, each.why.call.sample) for each in made}) == 1
+    said = [_counted_reasons(begun)] if begun else []
+    origins = dict.fromkeys(_origin(origin) for each in begun for origin in each.origins)
+    if origins:
+        said[0] += f" ← {', '.join(origins)}"
+    if begun and further and alone and len(begun) == 1 and begun[0].place is not None:
+        said[0] = f"call {begun[0].place}: {said[0]}"
+    told: dict[str, list[Explained]] = {}
+    for each in further:
+        told.setdefault(each.why.reasons[0].text.partition(",")[0], []).append(each)
+    for cause, calls in told.items():
+        places = [str(each.place) for each in calls]
+        which = f"call{'s' * (len(places) > 1)} {', '.join(places)}" if alone else f"{printable.plural(len(calls), 'further call')}"
+        said.append(f"{which}: {cause}")
+    return "; ".join(said)
+
+
+def _counted_reasons(calls: Sequence[Explained]) -> str:
+    """Return the most frequent reason, and whether there are others."""
+    telling = [each for each in calls if any(reason.kind != "repetition" for reason in each.why.reasons)] or calls
     counted = Counter("; ".join(reason.text for reason in each.why.reasons) for each in telling)
     (first, number), *rest = counted.most_common()
-    said = first if not rest else f"{first} ({number} of {len(telling)}), and other reasons"
-    origins = dict.fromkeys(_origin(origin) for each in made for origin in each.origins)
-    return said + (f" ← {', '.join(origins)}" if origins else "")
+    return first if not rest else f"{first} ({number} of {len(telling)}), and other reasons"
 
 
 def _origin(origin: Origin) -> str:
     match origin.kind:
         case "step":
-            return f"step {origin.name!r} gave another output"
+            called = "" if origin.was is None else f", called {origin.was!r} before,"
+            return f"step {origin.name!r}{called} gave another output"
         case "input":
             return f"input {origin.name!r} is another"
         case "file":
             return f"{origin.name} changed"
+        case "configuration":
+            return "the configuration of models (flowkit.toml) or the environment changed"
     return f"option {origin.name}"
 
 
@@ -122,8 +144,10 @@ def details(row: RunRow, step: Step, *, now: float, paint: Paint) -> str:
         lines.append(f"{step.path}: {_line(step, row, now)}")
     if step.reused:
         lines.append(f"{step.path}: {_counted(step.reused)} reused: {_sources(step.reused, row, now)}")
+    told: tuple[Origin, ...] = ()
     for each in step.made[:_SHOWN]:
-        lines += _detail(row, step, each, now, paint)
+        lines += _detail(row, step, each, now, paint, told=each.origins == told)
+        told = each.origins or told
     if len(step.made) > _SHOWN:
         lines.append(f"… and {len(step.made) - _SHOWN} more calls; --item N shows one")
     return "\n".join(lines) + "\n"
@@ -133,10 +157,12 @@ def _counted(calls: Sequence[Explained]) -> str:
     return printable.plural(len(calls), "call")
 
 
-def _detail(row: RunRow, step: Step, each: Explained, now: float, paint: Paint) -> Iterator[str]:
+def _detail(row: RunRow, step: Step, each: Explained, now: float, paint: Paint, *, told: bool) -> Iterator[str]:
+    """Yield what is known of one call; where it comes from only if that was not `told` of the call above."""
     call, nearest = each.why.call, each.why.nearest
     where = "".join(f", {word} {number + 1}" for word, number in (("item", call.item), ("sample", call.sample)) if number is not None)
-    yield paint.bold(f"{step.path}{where}") + ": made"
+    where += f", call {each.place}" if each.place is not None and call.sample is None else ""
+    yield paint.bold(f"{step.path}{where}") + (": made (simulated)" if row.simulated else ": made")
     compared = any(reason.kind not in _ALONE for reason in each.why.reasons)
     if nearest is not None and compared:
         run = "an earlier call of this run" if nearest.run == row.id else f"run {nearest.run[:_DIGITS]}, {ago(nearest.started, now)}"
@@ -144,14 +170,14 @@ def _detail(row: RunRow, step: Step, each: Explained, now: float, paint: Paint) 
     for reason in each.why.reasons:
         yield f"   {printable.line(reason.text)}"
         yield from _cut(reason.lines, "      ", paint)
-    if each.origins:
+    if each.origins and told:
+        yield "   because of the same as above"
+    elif each.origins:
         yield "   because"
         for origin in each.origins:
             further = f" (flowkit why {row.id[:_DIGITS]} {origin.name})" if origin.kind == "step" else ""
             yield f"      {printable.line(_origin(origin))}{further}"
             yield from _cut(origin.lines, "         ", paint)
-    elif compared and any(reason.kind in _CONFIGURED for reason in each.why.reasons):
-        yield "   because\n      the configuration or the environment changed: the files of the flow and the options did not"
 
 
 #: Reasons that say themselves which call they are about.
@@ -192,7 +218,7 @@ def _call(each: Explained) -> dict[str, Any]:
         "from": {"run": _source(each), "started": each.paid} if reused else None,
         "nearest": None if nearest is None or reused else {"run": nearest.run, "call": nearest.number, "item": nearest.item},
         "reasons": [_reason(reason) for reason in each.why.reasons],
-        "origins": [{"kind": origin.kind, "name": origin.name, "lines": list(origin.lines)} for origin in each.origins],
+        "origins": [{"kind": origin.kind, "name": origin.name, "was": origin.was, "lines": list(origin.lines)} for origin in each.origins],
     }
 
 

@@ -162,15 +162,20 @@ def _spent(one: Spent, other: Spent) -> tuple[Fact, ...]:
 
 def _settings(calls: Sequence[CallTree], others: Sequence[CallTree]) -> Iterator[Fact]:
     """Yield what of the bodies beside their messages changed, by the first call of each."""
-    one = calls[0].asked.params if calls else {}
-    other = others[0].asked.params if others else {}
+    if not calls or not others or calls[0].asked.lost or others[0].asked.lost:
+        return  # of a step that failed before it asked, nothing was taken away
+    one, other = calls[0].asked.params, others[0].asked.params
     yield from (Fact(name, one.get(name), other.get(name)) for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name))
 
 
 def _messages(before: StepTree, now: StepTree) -> Iterator[str]:
     one, other = _turns(before), _turns(now)
     for turn in dict.fromkeys([*one, *other]):
-        name = "messages" + (f" of item {turn[0]}" if turn[0] is not None else "") + (f", sample {turn[1]}" if turn[1] is not None else "")
+        name = (
+            "messages"
+            + (f" of item {turn[0] + 1}" if turn[0] is not None else "")
+            + (f", sample {turn[1] + 1}" if turn[1] is not None else "")
+        )
         yield from difference(one.get(turn, ""), other.get(turn, ""), name)
 
 

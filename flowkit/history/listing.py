@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from flowkit import source
+from flowkit.errors import Problems
 from flowkit.history.data import value
 from flowkit.history.tree import Kept, Spent, spent_by, status_of
 from flowkit.money import Cost
@@ -21,6 +24,8 @@ class Listed:
     status: str
     spent: Spent
     steps: Mapping[str, int]
+    #: Steps of its flow, None where that is not known.
+    of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +39,25 @@ class ListedBatch:
     spent: Spent
 
 
-def listed(kept: Kept, row: RunRow, steps: Mapping[str, int]) -> Listed:
-    """Return a run as it stands in a list. Raises StoreError."""
+def listed(kept: Kept, row: RunRow, steps: Mapping[str, int], of: int | None = None) -> Listed:
+    """Return a run as it stands in a list; `of` is the number of steps of its flow. Raises StoreError."""
     status = status_of(row, kept)
     shown = {("interrupted" if state == "running" and status != "running" else state): number for state, number in steps.items()}
-    return Listed(row, status, spent_by(row, kept), shown)
+    return Listed(row, status, spent_by(row, kept), shown, of)
+
+
+def steps_of(row: RunRow, source_text: str | None) -> int | None:
+    """Return how many steps a flow had, by the text of its files that was kept; None where it cannot be told."""
+    files = value(source_text)
+    if not isinstance(files, dict):
+        return None
+    path = Path(row.path).as_posix()
+    name = max((str(name) for name in files if path == name or path.endswith(f"/{name}")), key=len, default=None)
+    if name is None:
+        return None
+    root = source.parse(str(files[name]), path=Path(name), shown=name, problems=Problems()).root
+    steps = root.get("steps") if isinstance(root, source.Mapping) else None
+    return len(steps.entries) if isinstance(steps, source.Mapping) else None
 
 
 def listed_batch(kept: Kept, row: BatchRow) -> ListedBatch:

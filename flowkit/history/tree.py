@@ -71,7 +71,7 @@ class CallTree:
     @property
     def spent(self) -> Spent:
         """What its requests used."""
-        return spent(self.attempts, reused=int(self.row.state == "reused"), simulated=self.simulated)
+        return spent(self.attempts, reused=int(used_again(self.row)), simulated=self.simulated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class StepTree:
     @property
     def name(self) -> str:
         """The path of the step, with the item of the step that runs its sub-flow."""
-        return self.row.step if self.row.item < 0 else f"{self.row.step} of item {self.row.item}"
+        return self.row.step if self.row.item < 0 else f"{self.row.step}, item {self.row.item + 1}"
 
     @property
     def depth(self) -> int:
@@ -119,7 +119,7 @@ class StepTree:
     def spent(self) -> Spent:
         """What its own calls used."""
         calls = list(self.every_call())
-        reused = sum(call.row.state == "reused" for call in calls)
+        reused = sum(used_again(call.row) for call in calls)
         return spent([each for call in calls for each in call.attempts], reused=reused, simulated=any(call.simulated for call in calls))
 
 
@@ -143,13 +143,23 @@ def status_of(row: RunRow, kept: Kept) -> str:
     return "interrupted" if row.status == "running" and not kept.alive(row.session) else row.status
 
 
+def used_again(call: CallRow) -> bool:
+    """Whether the answer of another run was taken; what a run that went on had answered itself is its own."""
+    return call.state == "reused" and not went_on(call)
+
+
+def went_on(call: CallRow) -> bool:
+    """Whether a run took up an answer that it had before it went on."""
+    return call.state == "reused" and (call.source or "").partition(":")[0] == call.run
+
+
 def spent_by(row: RunRow, kept: Kept) -> Spent:
     """Return what a run used. Its own row tells only of what its last process saw to the end."""
     if row.status == "succeeded" and not row.resumed:
         cost = None if row.simulated else Cost(Decimal(row.cost or 0), row.unpriced)
         return Spent(row.calls, row.reused, row.input_tokens, row.output_tokens, cost)
     calls = kept.calls(row.id)
-    reused = sum(call.state == "reused" for call in calls)
+    reused = sum(used_again(call) for call in calls)
     return spent(kept.attempts(row.id), reused=reused, simulated=bool(row.simulated))
 
 
@@ -186,7 +196,7 @@ def tree(kept: Kept, row: RunRow, *, bodies: bool = True) -> RunTree:
         state = "interrupted" if step.status == "running" and status != "running" else step.status
         steps.append(StepTree(step, state, *_parts(step, ended, calls, notes)))
     whole = [each for those in attempts.values() for each in those]
-    reused = sum(call.row.state == "reused" for step in steps for call in step.every_call())
+    reused = sum(used_again(call.row) for step in steps for call in step.every_call())
     found = spent(whole, reused=reused, simulated=bool(row.simulated))
     return RunTree(row, status, found, tuple(steps), _sources(None if row.source is None else kept.body(row.source)))
 

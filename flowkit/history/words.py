@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Final
 
 from flowkit import printable
-from flowkit.history.tree import Spent
+from flowkit.history.tree import Spent, went_on
 from flowkit.money import money
-from flowkit.store import AttemptRow, RunRow
+from flowkit.store import AttemptRow, CallRow, RunRow
 
 #: Digits of a revision and of a fingerprint that people read.
 SHORT: Final = 10
@@ -79,7 +79,7 @@ def cost(spent: Spent, *, brief: bool = False) -> str:
         return str(spent.cost) if spent.cost.total is not None or spent.cost.known >= _SMALLEST else "cost unknown"
     if spent.cost.total is not None:
         return money(spent.cost.total)
-    return f"> {money(spent.cost.known)}" if spent.cost.known >= _SMALLEST else money(None)
+    return f"at least {money(spent.cost.known)}" if spent.cost.known >= _SMALLEST else money(None)
 
 
 def spent(found: Spent) -> str:
@@ -89,6 +89,15 @@ def spent(found: Spent) -> str:
     said += [each for each in (tokens(found), cost(found)) if each]
     said += [f"{found.maybe_billed} maybe billed without an answer"] if found.maybe_billed else []
     return ", ".join(said)
+
+
+def reuse(call: CallRow) -> str:
+    """Return in words where a reused answer is from, nothing for one that was asked for."""
+    if call.state != "reused":
+        return ""
+    if went_on(call):
+        return "answered before this run went on"
+    return f"the answer of run {(call.source or '').partition(':')[0][:8]} was used again, nothing was sent"
 
 
 def attempt(row: AttemptRow) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flowkit.chat import Attempt, ChatRequest, Completion, Usage
 from flowkit.errors import RunError, StoreError
 from flowkit.identity import Question, digest, written
-from flowkit.lookup import Flight
+from flowkit.lookup import SAMPLES, Flight
 from flowkit.store import AttemptRow, Body, CallRow
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Entry:
             request.item,
             request.sample,
             asked.key,
-            asked.number,
+            asked.number // SAMPLES,
             asked.url,
             self._name,
             asked.model,

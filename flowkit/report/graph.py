@@ -30,8 +30,9 @@ def _went(steps: tuple[StepTree, ...]) -> str:
     said = [f"{words.sign(status)} {status}"]
     took = sum(step.row.seconds for step in steps)
     said += [words.took(took)] if took and status != "skipped" else []
-    calls = [call for step in steps for call in step.every_call()]
-    reused = sum(call.row.state == "reused" for call in calls)
-    said += [printable.plural(len(calls), "call")] if calls else []
+    spent = [step.spent for step in steps]
+    calls, reused, maybe = (sum(counts) for counts in zip(*((each.calls, each.reused, each.maybe_billed) for each in spent), strict=True))
+    said += [printable.plural(calls, "call")] if calls else []
     said += [f"{reused} used again"] if reused else []
+    said += [f"{maybe} maybe billed"] if maybe else []
     return " · ".join(said)

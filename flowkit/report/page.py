@@ -17,6 +17,8 @@ from flowkit.report.timeline import timeline
 #: Nothing is loaded and nothing is run, whatever stands on the page.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _PARTS = {"graph": "Graph", "timeline": "Timeline", "steps": "Steps", "data": "Inputs and outputs", "source": "Files"}
+#: Facts that stand in one line at most; of more, all lines have about as many.
+_TILES = 7
 _KEY = (("span", "from start to end"), ("ok", "answered"), ("fail", "failed or cut short"), ("wait", "waited"), ("reuse", "used again"))
 
 
@@ -61,8 +63,10 @@ def _header(run: RunTree) -> Iterator[str]:
     yield '<nav aria-label="Parts of this page">'
     for name, title in _PARTS.items():
         yield f'<a href="#{name}">{title}</a>'
-    yield '</nav><dl class="facts">'
-    for name, said, *note in _facts(run):
+    facts = list(_facts(run))
+    lines = -(-len(facts) // _TILES)
+    yield f'</nav><dl class="facts of{-(-len(facts) // lines)}">'
+    for name, said, *note in facts:
         beside = f'<span class="fact">{text(note[0])}</span>' if note else ""
         yield f"<div><dt>{text(name)}</dt><dd>{text(said)}{beside}</dd></div>"
     yield "</dl></header>"
@@ -71,7 +75,7 @@ def _header(run: RunTree) -> Iterator[str]:
 def _facts(run: RunTree) -> Iterator[tuple[str, ...]]:
     """Yield what is said of the whole run: a name, a value, and perhaps what else is to be said of it."""
     row, spent = run.row, run.spent
-    yield "time", words.took(row.seconds) if row.seconds else "unknown"
+    yield ("time", words.took(row.seconds) if row.seconds else "unknown", *(["since it went on last"] if row.resumed else []))
     yield "calls" if row.simulated else "calls paid", f"{spent.calls:,}"
     if spent.reused:
         yield "used again", f"{spent.reused:,}"

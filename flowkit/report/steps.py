@@ -34,8 +34,7 @@ def _step(step: StepTree, *, opened: bool) -> Iterator[str]:
     facts += [words.took(row.seconds)] if row.seconds else []
     facts += _spent(step.spent)
     yield f'<details class="step"{" open" if opened else ""}><summary><span class="{text(step.status)}">{_state(step.status)}</span>'
-    name = row.step if row.item < 0 else f"{row.step}[{row.item}]"
-    yield f'<b>{text(name)}</b><span class="fact">{text(" · ".join(facts))}</span></summary><div class="inner">'
+    yield f'<b>{text(step.name)}</b><span class="fact">{text(" · ".join(facts))}</span></summary><div class="inner">'
     if row.error:
         yield _trouble(step.status, row.error, row.message)
     yield from _held(step.calls, step.notes, row.message)
@@ -51,7 +50,7 @@ def _step(step: StepTree, *, opened: bool) -> Iterator[str]:
 def _item(item: ItemTree, *, opened: bool) -> Iterator[str]:
     took = words.took(item.row.seconds) if item.row is not None else ""
     yield f'<details class="item"{" open" if opened else ""}><summary><span class="{text(item.status)}">{_state(item.status)}</span> '
-    yield f'item {item.number} <span class="fact">{took}</span></summary>'
+    yield f'item {item.number + 1} <span class="fact">{took}</span></summary>'
     if item.row is not None and item.row.error:
         yield _trouble(item.status, item.row.error, item.row.message)
     yield from _held(item.calls, item.notes, None if item.row is None else item.row.message)
@@ -73,8 +72,8 @@ def _trouble(status: str, kind: str, message: str | None) -> str:
 
 def _held(calls: Sequence[CallTree], notes: Sequence[NoteRow], told: str | None) -> Iterator[str]:
     """Yield calls and notes. An error with the message that was `told` already is not told again."""
-    for call in calls:
-        yield from _call(call, told)
+    for number, call in enumerate(calls, 1):
+        yield from _call(call, f"call {number}" if len(calls) > 1 else "call", told)
     for note in notes:
         found = value(note.text) if note.kind == "tool" else None
         if isinstance(found, dict):
@@ -85,9 +84,9 @@ def _held(calls: Sequence[CallTree], notes: Sequence[NoteRow], told: str | None)
             yield folded("repair", note.text, kind="tool")
 
 
-def _call(call: CallTree, told: str | None) -> Iterator[str]:
+def _call(call: CallTree, name: str, told: str | None) -> Iterator[str]:
     row = call.row
-    yield f'<div class="asked"><p class="head"><b>call {row.number}</b> <span class="fact">{text(" · ".join(_facts(call)))}</span></p>'
+    yield f'<div class="asked"><p class="head"><b>{name}</b> <span class="fact">{text(" · ".join(_facts(call)))}</span></p>'
     if call.asked.lost:
         yield '<p class="nothing">the text of the request is no longer in the record</p>'
     elif call.known:
@@ -111,9 +110,9 @@ def _facts(call: CallTree) -> Iterator[str]:
     if row.returned and row.returned != row.model:
         yield f"answered by {row.returned}"
     if row.sample is not None:
-        yield f"sample {row.sample}"
+        yield f"sample {row.sample + 1}"
     if row.state == "reused":
-        yield f"the answer of {row.source} was used again, nothing was sent"
+        yield words.reuse(row)
     elif row.state in _STATES:
         yield _STATES[row.state]
     if row.seconds is not None and row.state != "reused":

@@ -35,9 +35,9 @@ overflow-wrap:anywhere}
 .trouble.odd{border-color:var(--odd)}
 .trouble b{color:var(--bad)}
 .trouble.odd b{color:var(--odd)}
-.picture{overflow-x:auto;border:1px solid var(--edge);border-radius:8px;background:var(--paper)}
-.picture svg{display:block;margin:0 auto;max-width:100%;height:auto}
-.picture.times svg{min-width:760px;width:100%;max-width:none}
+.picture{overflow-x:auto;max-width:100%;border:1px solid var(--edge);border-radius:8px;background:var(--paper)}
+.picture svg{display:block;margin:0 auto;flex:none}
+.picture.times svg{min-width:1000px;width:100%;height:auto}
 .times text{font-size:12px;fill:var(--ink)}
 .times .t-pale{fill:var(--pale);font-size:11px}
 .times .t-grid{stroke:var(--edge)}
@@ -87,7 +87,9 @@ th{color:var(--pale);font-weight:600;white-space:nowrap}
 td.n,th.n{text-align:right;white-space:nowrap}
 .nothing{color:var(--pale);margin:4px 0}
 footer{color:var(--pale);font-size:.85rem;margin-top:40px;padding-bottom:40px}
-@media (max-width:760px){.picture svg{max-width:none}}
+@media (min-width:900px){.of3{grid-template-columns:repeat(3,1fr)}.of4{grid-template-columns:repeat(4,1fr)}
+.of5{grid-template-columns:repeat(5,1fr)}.of6{grid-template-columns:repeat(6,1fr)}
+.of7{grid-template-columns:repeat(7,1fr)}}
 @media (max-width:640px){main,header,footer{padding-left:14px;padding-right:14px}}
 @media print{pre{max-height:none}.picture{overflow:visible}nav{display:none}}
 """

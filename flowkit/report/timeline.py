@@ -134,10 +134,12 @@ class _Times:
 
     def bars(self, calls: Iterable[CallTree]) -> Iterator[_Bar]:
         """Yield what is drawn for calls."""
-        for call in calls:
+        found = list(calls)
+        for number, call in enumerate(found, 1):
+            name = f"call {number}" if len(found) > 1 else "call"
             if call.row.state == "reused":
                 start = self._at(call.row.started)
-                yield _Bar(start, start, "reuse", f"call {call.row.number}: used again, nothing was sent")
+                yield _Bar(start, start, "reuse", f"{name}: {words.reuse(call.row)}")
             since = self._at(call.row.started)
             for each in call.attempts:
                 # What is kept is when it was noted, before that was durable: it left when it had waited.
@@ -145,7 +147,7 @@ class _Times:
                 took = each.seconds or 0.0
                 if each.waited >= _WAIT:
                     yield _Bar(start - each.waited, start, "wait", f"waited {words.took(each.waited)}")
-                about = f"call {call.row.number}, attempt {each.number}: {each.outcome} in {words.took(took)}"
+                about = f"{name}, attempt {each.number}: {each.outcome} in {words.took(took)}"
                 yield _Bar(start, start + took, "ok" if each.outcome == "ok" else "fail", about)
                 since = start + took
 
@@ -153,11 +155,11 @@ class _Times:
 def _rows(run: RunTree) -> Iterator[_Row]:
     times = _Times(run)
     for step in run.steps:
-        name = step.row.step.rpartition("/")[2] + ("" if step.row.item < 0 else f"[{step.row.item}]")
+        name = step.row.step.rpartition("/")[2] + ("" if step.row.item < 0 else f", item {step.row.item + 1}")
         took = words.took(step.row.seconds) if step.row.seconds else ""
         yield _Row(name, step.depth, took, times.of(step), tuple(times.bars(step.calls)))
         for item in step.items[:_ITEMS]:
-            yield _Row(f"[{item.number}]", step.depth + 1, "", times.of_item(item), tuple(times.bars(item.calls)))
+            yield _Row(f"item {item.number + 1}", step.depth + 1, "", times.of_item(item), tuple(times.bars(item.calls)))
         if len(step.items) > _ITEMS:
             yield _Row(f"… {len(step.items) - _ITEMS} more items", step.depth + 1)
 
@@ -205,7 +207,7 @@ def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
 
 def _drawn(row: _Row, top: float, scale: _Scale) -> Iterator[str]:
     room = int((_LABEL - 24 - 14 * row.indent) / 7.2)
-    pale = ' class="t-pale"' if row.label.startswith(("[", "…")) else ""
+    pale = ' class="t-pale"' if row.label.startswith(("item ", "…")) else ""
     yield f'<text{pale} x="{12 + 14 * row.indent}" y="{top + 15:g}">{text(printable.clip(row.label, max(room, 6)))}</text>'
     edge = _LABEL
     if row.span is not None:

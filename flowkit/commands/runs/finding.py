@@ -18,7 +18,6 @@ from flowkit import __version__, project
 from flowkit.commands import screen
 from flowkit.errors import ConfigError
 from flowkit.history.words import ago
-from flowkit.spelling import did_you_mean
 from flowkit.store import BatchRow, RunRow, home, open_existing
 
 if TYPE_CHECKING:
@@ -98,9 +97,8 @@ def one(kept: Looking, name: str | None) -> RunRow:
     if found:
         more = "\n     and others" if len(found) > _CANDIDATES else ""
         raise ConfigError(f"several runs begin with {name!r}:\n{_named(found[:_CANDIDATES])}{more}\n   hint: give more of its id")
-    newest = kept.runs(limit=200)
-    near = did_you_mean(name, [row.id[: len(name)] for row in newest])
-    said = f"   hint: {near}" if near else f"   the newest are:\n{_named(newest[:5])}" if newest else "   none is recorded"
+    newest = kept.runs(limit=5)
+    said = f"   the newest are:\n{_named(newest)}" if newest else "   none is recorded"
     raise ConfigError(f"no run begins with {name!r}\n{said}")
 
 

@@ -16,8 +16,10 @@ from flowkit.commands.runs import finding
 from flowkit.commands.verb import Verb
 from flowkit.console import history_list
 from flowkit.console.paint import Paint
+from flowkit.errors import ConfigError
 from flowkit.history import document
-from flowkit.history.listing import Listed, ListedBatch, listed, listed_batch
+from flowkit.history.listing import Listed, ListedBatch, listed, listed_batch, steps_of
+from flowkit.spelling import did_you_mean
 from flowkit.store import BatchRow, RunRow
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ _EXAMPLES = (
 )
 #: Runs that are listed unless all are wanted.
 _MOST = 20
+#: Runs whose flows are named where one is unknown.
+_LOOKED_AT = 200
 #: The states that may stand in a row as `running`, because its process died before it could say otherwise.
 _UNSURE = ("running", "interrupted")
 
@@ -70,6 +74,7 @@ def command(
             screen.say(finding.nothing(finding.folder(flow)))
         return 0
     with kept:
+        _refuse_unknown(kept, flow)
         rows: Sequence[RunRow | BatchRow]
         if batch is not None:
             id_ = finding.batch(kept, batch).id
@@ -85,6 +90,18 @@ def command(
         return 0
     _say(shown, more=most is not None and len(rows) > most)
     return 0
+
+
+def _refuse_unknown(kept: Looking, flow: str | None) -> None:
+    """Refuse a flow that neither is a file nor ever ran. Raises ConfigError."""
+    if flow is None or Path(flow).is_file():
+        return
+    asked = _Asked(flow, None, None, None)
+    if kept.runs(path=asked.path, flow=asked.flow, rows=True, limit=1) or any(asked.takes(row) for row in kept.batches()):
+        return
+    known = sorted({row.flow for row in kept.runs(limit=_LOOKED_AT)})
+    hint = did_you_mean(flow, known) or f"there are: {', '.join(known) or 'none'}"
+    raise ConfigError(f"no flow {flow!r} is in the record, and there is no such file\n   hint: {hint}")
 
 
 def _say(shown: Sequence[Listed | ListedBatch], *, more: bool) -> None:
@@ -139,4 +156,14 @@ def _newest(kept: Looking, asked: _Asked, most: int | None) -> list[RunRow | Bat
 
 def _listed(kept: Looking, rows: Sequence[RunRow | BatchRow]) -> list[Listed | ListedBatch]:
     steps = kept.progress([row.id for row in rows if isinstance(row, RunRow)])
-    return [listed(kept, row, steps[row.id]) if isinstance(row, RunRow) else listed_batch(kept, row) for row in rows]
+    known: dict[str | None, int | None] = {None: None}
+
+    def of(row: RunRow) -> int | None:
+        """Return the steps of its flow: runs of one text are many, and only what did not end well is compared with them."""
+        if row.status == "succeeded":
+            return None
+        if row.source not in known:
+            known[row.source] = steps_of(row, kept.body(row.source or ""))
+        return known[row.source]
+
+    return [listed(kept, row, steps[row.id], of(row)) if isinstance(row, RunRow) else listed_batch(kept, row) for row in rows]
