@@ -71,5 +71,8 @@ def listed_batch(kept: Kept, row: BatchRow) -> ListedBatch:
     spent = Spent(
         int(usage.get("calls") or 0), int(tallies.get("reused") or 0), usage.get("input_tokens"), usage.get("output_tokens"), cost
     )
+    if not row.simulated:  # what is noted of a batch that was killed is older than what it paid
+        paid = kept.paid(row.id)
+        spent = Spent(paid.calls, paid.reused, paid.input_tokens, paid.output_tokens, Cost(paid.cost, paid.unpriced), paid.maybe_billed)
     status = "interrupted" if row.status == "running" and not kept.alive(row.session) else row.status
     return ListedBatch(row, status, int(tallies.get("succeeded") or 0), kinds, spent)

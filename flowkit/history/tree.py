@@ -11,10 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from flowkit.chat import Usage
 from flowkit.history.said import Answered, Asked, answered, asked
 from flowkit.money import Cost
-from flowkit.store import AttemptRow, CallRow, ItemRow, NoteRow, RunRow, StepRow
-
-#: Outcomes of requests that may have been billed although no answer is there.
-MAYBE_BILLED = frozenset({"sent", "cancelled"})
+from flowkit.store import MAYBE_BILLED, AttemptRow, CallRow, ItemRow, NoteRow, Paid, RunRow, StepRow
 
 _T = TypeVar("_T")
 
@@ -24,6 +21,9 @@ class Kept(Protocol):
 
     def alive(self, session: str) -> bool:
         """Whether the process of a session still runs."""
+
+    def paid(self, batch: str) -> Paid:
+        """Return what all rows of a batch took so far."""
 
     def steps(self, run: str) -> list[StepRow]:
         """Return the steps of a run that began."""
@@ -170,12 +170,16 @@ def spent(attempts: Sequence[AttemptRow], *, reused: int = 0, simulated: bool = 
         usage += Usage(each.input_tokens, each.output_tokens, calls=int(each.outcome == "ok"))
         if each.cost is not None:
             cost += Cost(Decimal(each.cost))
-        elif each.outcome == "ok" or each.outcome in MAYBE_BILLED:
+        elif each.outcome == "ok" or _maybe_billed(each):
             cost += Cost.of(None)
-    maybe = sum(each.outcome in MAYBE_BILLED for each in attempts)
+    maybe = sum(map(_maybe_billed, attempts))
     if simulated:
         return Spent(usage.calls, reused, usage.input_tokens, usage.output_tokens)
     return Spent(usage.calls, reused, usage.input_tokens, usage.output_tokens, cost, maybe)
+
+
+def _maybe_billed(attempt: AttemptRow) -> bool:
+    return attempt.outcome in MAYBE_BILLED and attempt.input_tokens is None and attempt.output_tokens is None
 
 
 def tree(kept: Kept, row: RunRow, *, bodies: bool = True) -> RunTree:

@@ -95,7 +95,7 @@ class Entry:
             request.item,
             request.sample,
             asked.key,
-            asked.number // SAMPLES,
+            asked.number // SAMPLES * request.samples + asked.number % SAMPLES,
             asked.url,
             self._name,
             asked.model,

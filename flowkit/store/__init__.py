@@ -9,12 +9,26 @@ from typing import TYPE_CHECKING
 
 from flowkit.store.contract import Answers, Store
 from flowkit.store.place import home
-from flowkit.store.rows import AttemptRow, BatchRow, Body, CallRow, ItemRow, NoteRow, Paid, RunRow, Served, SessionRow, StepRow
+from flowkit.store.rows import (
+    MAYBE_BILLED,
+    AttemptRow,
+    BatchRow,
+    Body,
+    CallRow,
+    ItemRow,
+    NoteRow,
+    Paid,
+    RunRow,
+    Served,
+    SessionRow,
+    StepRow,
+)
 
 if TYPE_CHECKING:
     from flowkit.store.looking import Looking
 
 __all__ = [
+    "MAYBE_BILLED",
     "Answers",
     "AttemptRow",
     "BatchRow",

@@ -41,7 +41,7 @@ _UNSURE = ("running", "interrupted")
 
 @click.command("ls", cls=Verb, examples=_EXAMPLES)
 @click.argument("flow", required=False)
-@click.option("--status", type=click.Choice(["succeeded", "failed", "interrupted", "running"]), help="Those that ended so.")
+@click.option("--status", type=click.Choice(["succeeded", "finished", "failed", "interrupted", "running"]), help="Those that ended so.")
 @click.option("--since", callback=finding.moment, metavar="AGE|DATE", help="Those that began since: 90m, 12h, 2d, 1w, 2026-01-31.")
 @click.option("--fingerprint", metavar="TEXT", help="Those of flows that mean the same: the beginning of their fingerprint.")
 @click.option("--batch", metavar="ID", help="The rows of one batch.")
