@@ -20,6 +20,7 @@ from counting_server import CountingServer
 from recording import flow, project, run
 from storing import batch_row, opened, run_row
 
+from flowkit.store import AttemptRow
 from flowkit.store.sqlite import FILE
 
 TWO = """steps:
@@ -195,11 +196,14 @@ def test_a_batch_is_one_line(folder: Path) -> None:
     tallies = {"succeeded": 2, "failed": {"timeout": 1}, "usage": {"calls": 4, "input_tokens": 9, "output_tokens": 1}, "cost": "0.5"}
     batch = batch_row("b0b0", status="succeeded", tallies=json.dumps({**tallies, "unpriced": 1, "reused": 7}))
     put(folder, batch, *(run_row(f"b0b0.{row}", batch="b0b0", row=row) for row in (2, 1)), run_row("alone"))
+    paid = AttemptRow("b0b0.1", 1, 1, "ok", 0.0, input_tokens=9, output_tokens=1, cost="0.5")
+    put(folder, paid, AttemptRow("b0b0.2", 1, 1, "sent", 0.0))
     found = read("ls")
     assert [each["run"] for each in found["runs"]] == ["alone"]
     [line] = found["batches"]
     assert (line["batch"], line["rows"], line["succeeded"], line["failed"]) == ("b0b0", 3, 2, {"timeout": 1})
-    assert (line["usage"]["calls"], line["reused"], line["cost"], line["cost_known"]) == (4, 7, None, 0.5)
+    # What was noted of it is older than what its requests say.
+    assert (line["usage"]["calls"], line["reused"], line["cost"], line["cost_known"]) == (1, 0, None, 0.5)
     assert "succeeded: 3 rows, 2 ok, 1 failed" in runs("ls")
     assert [each["run"] for each in read("ls", "--batch", "b0")["runs"]] == ["b0b0.1", "b0b0.2"]
     assert "no batch begins with 'c'" in runs("ls", "--batch", "c", code=2)
