@@ -191,6 +191,15 @@ def test_a_run_whose_process_died_was_interrupted(folder: Path) -> None:
         assert [each["run"] for each in read("ls", "--status", "interrupted")["runs"]] == ["dead"]
 
 
+def test_a_row_that_is_damaged_is_left_out_and_counted(folder: Path) -> None:
+    """What can be read is shown; what cannot is said."""
+    put(folder, run_row("sound", flow="good"), run_row("broken", flow="spoilt"))
+    path = folder / ".flowkit" / FILE
+    path.write_bytes(path.read_bytes().replace(b"spoilt", b"spoilu"))
+    assert [each["run"] for each in read("ls")["runs"]] == ["sound"]
+    assert "1 row of the record cannot be read any more" in call("runs", "ls").stderr
+
+
 def test_a_batch_is_one_line(folder: Path) -> None:
     """Its rows are listed when it is named."""
     tallies = {"succeeded": 2, "failed": {"timeout": 1}, "usage": {"calls": 4, "input_tokens": 9, "output_tokens": 1}, "cost": "0.5"}

@@ -25,6 +25,9 @@ class Damaged(StoreError):
 class Reading(ABC):
     """The half of a SQLite store that reads."""
 
+    #: Rows that were left out of lists, because they are no longer what was written.
+    unreadable: int = 0
+
     @property
     @abstractmethod
     def where(self) -> str:
@@ -44,6 +47,17 @@ class Reading(ABC):
         with self.reading() as own:
             return [self._checked(row, one) for one in own.execute(statement, values)]
 
+    def sound(self, row: type[_R], where: str, values: Sequence[Any], *, tail: str = "") -> list[_R]:
+        """Return the rows of one table that are what was written; `unreadable` counts the others. Raises StoreError."""
+        found = []
+        with self.reading() as own:
+            for one in own.execute(f"{_SELECT[row]} WHERE {where} {tail}", values):
+                try:
+                    found.append(self._checked(row, one))
+                except Damaged:
+                    self.unreadable += 1
+        return found
+
     def _checked(self, row: type[_R], values: tuple[Any, ...]) -> _R:
         own, said = values[:-1], values[-1]
         if checksum(own) != said:
@@ -57,7 +71,7 @@ class Reading(ABC):
     def answered(self, key: str) -> Sequence[CallRow]:
         """Return the answered calls with this key, the newest first; one that is damaged is none."""
         try:
-            found = self.select(CallRow, "key = ? AND state = 'answered'", (key,), tail="ORDER BY started DESC")
+            found = self.sound(CallRow, "key = ? AND state = 'answered'", (key,), tail="ORDER BY started DESC")
         except StoreError:
             return ()
         return [call for call in found if call.key == key]  # an index that is damaged leads to other rows
@@ -103,7 +117,7 @@ class Reading(ABC):
         elif not rows and prefix is None:
             where.append("batch IS NULL")
         tail = "ORDER BY row" if batch is not None else "ORDER BY started DESC, id"
-        return self.select(RunRow, " AND ".join(where) or "1", values, tail=tail if limit is None else f"{tail} LIMIT {limit:d}")
+        return self.sound(RunRow, " AND ".join(where) or "1", values, tail=tail if limit is None else f"{tail} LIMIT {limit:d}")
 
     def steps(self, run: str) -> list[StepRow]:
         """Return the steps of a run, in the order in which they began."""

@@ -85,6 +85,11 @@ def command(
         shown = _listed(kept, rows[:most])
         if status in _UNSURE:
             shown = [each for each in shown if each.status == status]
+        unreadable = kept.unreadable
+    if unreadable:
+        screen.say(
+            f"warning: {printable.plural(unreadable, 'row')} of the record cannot be read any more, and left out: {kept.where} is damaged"
+        )
     if as_json:
         screen.out(printable.json_text(document.listing(shown), indent=2) + "\n")
         return 0
