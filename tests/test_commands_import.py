@@ -22,6 +22,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(CORPUS / "promptflow", tmp_path / "theirs")
     shutil.copytree(CORPUS / "prompty", tmp_path / "prompty")
     shutil.copytree(CORPUS / "prompt_yml", tmp_path / "prompt_yml")
+    (tmp_path / "unclosed.prompty").write_text("---\nname: lamp\nSay hello.\n")
     monkeypatch.chdir(tmp_path)
 
 
@@ -53,7 +54,12 @@ def test_the_file_itself_is_its_folder() -> None:
     ("args", "said"),
     [
         (("promptflow", "nowhere"), "there is no nowhere"),
-        (("promptflow", "prompty"), "there is no flow.dag.yaml here"),
+        (("promptflow", "prompty"), "there is no flow.dag.yaml here; for a .prompty file: flowkit import prompty prompty/new.prompty"),
+        (("promptflow", "prompty/old.prompty"), "a folder with flow.dag.yaml; for this file: flowkit import prompty prompty/old.prompty"),
+        (("promptflow", "prompt_yml/rows.prompt.yml"), "for this file: flowkit import prompt-yml prompt_yml/rows.prompt.yml"),
+        (("promptflow", "prompty/tools.json"), "name a folder with flow.dag.yaml$"),
+        (("prompty", "prompty/tools.json"), "is no .prompty file: such a one begins with `---`"),
+        (("prompty", "unclosed.prompty"), "the second `---`, between the head and the prompt, is missing"),
         (("prompty", "theirs"), "is a folder"),
         (("prompt-yml", "prompty/old.prompty"), "old.prompty"),
         (("prompt-yml", "theirs/orders/flow.dag.yaml"), "there are no `messages`"),

@@ -70,6 +70,5 @@ def test_imported_tests_can_be_read(path: Path, tmp_path: Path) -> None:
 def test_import_is_the_same_each_time(path: Path, tmp_path: Path) -> None:
     """Nothing of an import depends on where the files lie."""
     copy = tmp_path / path.parent.name / path.name
-    copy.parent.mkdir()
-    shutil.copytree(path, copy) if path.is_dir() else shutil.copy(path, copy)
+    shutil.copytree(path.parent, copy.parent)
     assert layout.flow(READERS[path.parent.name](copy, cwd=tmp_path)) == layout.flow(imported(path))

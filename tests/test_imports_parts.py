@@ -255,6 +255,18 @@ def test_parameters_that_flowkit_refuses_are_told(said: dict[str, object]) -> No
     assert len(report.of("left")) == 1
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        [{"type": "function", "function": {"name": "a"}}, {"id": "b"}, {"function": "odd"}],
+        {"tools": [{"name": "a"}, "b"]},
+        {"a": {"type": "function"}, "b": None},
+    ],
+)
+def test_tools_are_named_however_they_are_described(held: object) -> None:
+    assert servers.tool_names(held) == ["a", "b"]
+
+
 def test_names_are_given_once() -> None:
     given = names.Names(kind="step")
     assert [given.new(name) for name in ("NER LLM", "ner_llm", "Grüße-1", "2nd", "output", "NER LLM")] == [

@@ -122,6 +122,9 @@ class Asking:
         given = {name: value.data for name, value in node.inputs.items() if name in PARAMS.names() or name == "n"}
         for name in ("functions", "function_call", "tools", "tool_choice"):
             given.pop(name, None)
+            if name in node.inputs and node.inputs[name].data not in ("", None) and name in {"function_call", "tool_choice"}:
+                way = "beside `tools:` of the step: `params: {tool_choice: …}`"
+                context.left(node.inputs[name].line, f"{name!r} of node {node.name!r}", way)
             if name in node.inputs and node.inputs[name].data not in ("", None) and name in {"functions", "tools"}:
                 way = "name functions that flowkit may call: `tools: [module:function]`; it asks the model again with what they give"
                 context.left(node.inputs[name].line, f"{name!r} of node {node.name!r}: descriptions of functions", way)

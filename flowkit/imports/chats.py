@@ -81,6 +81,12 @@ def body(made: list[dict[str, Any]]) -> dict[str, Any]:
     return {"messages": made}
 
 
+def outputs(step: str, output: Any) -> dict[str, str] | str:
+    """Return the outputs of a flow of one step: each field of a record is one of them."""
+    whole = f"steps.{step}.output"
+    return whole if isinstance(output, dict) else {step: whole}
+
+
 def _tell(troubles: list[texts.Trouble], template: Template, before: int, report: Report) -> None:
     for trouble in troubles:
         report.left(template.file, template.line + before + trouble.line, trouble.what, trouble.way)

@@ -71,8 +71,8 @@ class Draft:
     inputs: dict[str, Any] = field(default_factory=dict)
     models: dict[str, Any] = field(default_factory=dict)
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: None where the flow's own rule is right: the outputs that no step reads.
-    outputs: dict[str, str] | None = None
+    #: One expression where the whole record of it are the outputs; None where the flow's own rule is right: what no step reads.
+    outputs: dict[str, str] | str | None = None
     tests: list[dict[str, Any]] = field(default_factory=list)
     #: Comments above steps.
     remarks: dict[str, str] = field(default_factory=dict)

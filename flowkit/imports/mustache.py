@@ -8,6 +8,8 @@ from collections.abc import Collection
 from flowkit.imports.texts import Trouble, line_of
 
 _TAG = re.compile(r"\{\{\{\s*(?P<triple>[\w.$-]+|\.)\s*\}\}\}|\{\{\s*(?P<sign>[#^/!>&=]?)(?P<body>.*?)\}\}", re.DOTALL)
+#: Signs of tags that are not turned: what they are, and what Jinja has for them.
+_STRANGE = {">": ("a partial", "{% include 'file' %}"), "=": ("a change of delimiters", "{{ and {% are its only ones")}
 _NAME = re.compile(r"[A-Za-z_][\w.]*|\.")
 
 
@@ -30,8 +32,10 @@ def to_jinja(text: str, *, lists: Collection[str] = ()) -> tuple[str, list[Troub
         if sign == "!":
             done.append("{# " + name.replace("#}", "") + " #}")
         elif sign in {">", "="} or not _NAME.fullmatch(name):
-            what = {">": "a partial", "=": "a change of delimiters"}.get(sign, "a name")
-            troubles.append(Trouble(line, f"Mustache: {what}, {tag[0]!r}", "write it in Jinja: {% include 'file' %} for a partial"))
+            what, way = _STRANGE.get(
+                sign, ("no plain name", "{% for item in inputs.NAME %}…{% endfor %} or {% if inputs.NAME %}…{% endif %}")
+            )
+            troubles.append(Trouble(line, f"Mustache: {what}, {tag[0]!r}, is left out", f"write it in Jinja: {way}"))
         elif sign in {"", "&"}:
             done.append("{{ " + _read(name, open_) + " }}")
         elif sign == "/":

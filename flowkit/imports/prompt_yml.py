@@ -17,6 +17,8 @@ from flowkit.imports.roles import ROLES
 from flowkit.imports.servers import Models
 
 _PLACE = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
+#: What other template languages would take for a tag.
+_TAG = re.compile(r"\{\{[^{}\n]*\}\}")
 _KNOWN = frozenset("name description model modelParameters messages testData evaluators responseFormat jsonSchema".split())
 #: Their words for a text, and promptfoo's.
 _STRINGS = {"equals": "equals", "contains": "contains", "startsWith": "starts-with"}
@@ -51,8 +53,7 @@ class _Import:
                 draft.report.left(self._file, entry.key.line, f"key {entry.key.text!r}", "flowkit knows no such thing")
         draft.description = " ".join(str(said.get("description") or "").split())
         made = self._messages()
-        data = said.get("testData")
-        rows = [self._row(row) for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+        rows = self._rows()
         for name in dict.fromkeys(key for row in rows for key in row):
             if name not in {"expected", "evaluators"} and name not in self._inputs.given:
                 draft.report.changed(
@@ -64,10 +65,17 @@ class _Import:
             draft.inputs[new] = next(iter(kinds)) if len(kinds) == 1 else "any"
         draft.steps["answer"] = {**self._model(), **chats.body(made), **self._output()}
         draft.report.converted["answer"] = "the messages"
-        draft.outputs = {"answer": "steps.answer.output"}
+        draft.outputs = chats.outputs("answer", draft.steps["answer"].get("output"))
         draft.report.renamed = self._inputs.renamed()
         self._tests(rows)
         return draft
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """Return the rows of test data; what is none is told, and empty."""
+        data = self._said.get("testData")
+        if data and not isinstance(data, list):
+            self._draft.report.left(self._file, self._line("testData"), "`testData` is no list", "write rows, each with the inputs by name")
+        return [self._row(row) if isinstance(row, dict) else {} for row in data] if isinstance(data, list) else []
 
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return a row; some hold their values in a mapping under `input`."""
@@ -98,8 +106,22 @@ class _Import:
                     "write it under `messages:`",
                 )
                 continue
+            held = item.get("content") if isinstance(item, source.Mapping) else None
+            if isinstance(held, source.Scalar):
+                self._sections(held)
             made.append({role: chats.block(self._text(content))})
         return made or [{"user": "{{ '' }}"}]
+
+    def _sections(self, content: source.Scalar) -> None:
+        """Tell what looks like more than a placeholder: sections of Mustache, helpers, expressions."""
+        for found in _TAG.finditer(content.text):
+            if not _PLACE.fullmatch(found[0]):
+                self._draft.report.left(
+                    self._file,
+                    content.locate(found.start())[0],
+                    f"{found[0]!r} is no placeholder, so the model gets it as text",
+                    "write it in Jinja: {% for item in inputs.NAME %}…{% endfor %}, {% if inputs.NAME %}…{% endif %}",
+                )
 
     def _text(self, content: str) -> str:
         """Return a text in Jinja: placeholders are inputs, all else is text as it stands."""
@@ -148,6 +170,12 @@ class _Import:
 
     def _tests(self, rows: list[dict[str, Any]]) -> None:
         evaluators = self._evaluators(self._root.get("evaluators"))
+        if not rows:
+            for said, line in evaluators:
+                way = (
+                    "add rows, and import again" if self._inputs.given else "add `testData: [{}]`, one row without inputs, and import again"
+                )
+                self._draft.report.left(self._file, line, f"evaluator {said.get('name', '?')!r}: there is no `testData` to judge", way)
         items = self._root.get("testData")
         nodes = items.items if isinstance(items, source.Sequence) else ()
         for number, (row, node) in enumerate(zip(rows, nodes, strict=False), 1):
@@ -158,11 +186,22 @@ class _Import:
                     self._file, node.line, f"row {number} says nothing of {', '.join(missing)}", "add it to the row, and import again"
                 )
                 continue
-            held = [made for said, line in [*evaluators, *own] for made in self._assertions(said, row, line)]
+            held = [made | self._beside for said, line in [*evaluators, *own] for made in self._assertions(said, row, line)]
             self._draft.tests.append({"name": f"row {number}", "inputs": inputs, **({"assert": held} if held else {})})
+
+    @property
+    def _beside(self) -> dict[str, str]:
+        """What an assertion has beside its word: a flow of one output is judged by that alone, evaluators judge the whole answer."""
+        output = self._draft.steps["answer"].get("output")
+        return {"step": "answer"} if isinstance(output, dict) and len(output) == 1 else {}
 
     def _evaluators(self, node: source.Node | None) -> list[tuple[dict[str, Any], int]]:
         items = node.items if isinstance(node, source.Sequence) else ()
+        for other in items:
+            if not isinstance(other, source.Mapping):
+                self._draft.report.left(self._file, other.line, "an evaluator without a name", "write it under `assert:` of the test")
+        if files.plain(node) and not isinstance(node, source.Sequence):
+            self._draft.report.left(self._file, files.line(node), "`evaluators` is no list", "write each with `-`, and import again")
         return [(files.plain(item), item.line) for item in items if isinstance(item, source.Mapping)]
 
     def _assertions(self, said: dict[str, Any], row: dict[str, Any], line: int) -> list[dict[str, Any]]:
@@ -185,8 +224,8 @@ class _Import:
             self._draft.report.changed(
                 self._file,
                 line,
-                f"evaluator {name!r} asked a model how alike the answers are",
-                "`similar` compares the texts; or write `llm-rubric`",
+                f"evaluator {name!r} asked a model how alike answer and `expected` are",
+                "`similar` compares their letters without a model, and `threshold: 0.5` is a guess: set your own, or write `llm-rubric`",
             )
             return [{"similar": str(row["expected"]), "threshold": 0.5}]
         if isinstance(said.get("llm"), dict):
@@ -196,8 +235,9 @@ class _Import:
             self._draft.report.changed(
                 self._file,
                 line,
-                f"evaluator {name!r} scores by words of a judge",
-                "`llm-rubric` asks a judge for a score itself; read its text again",
+                f"evaluator {name!r} asked a model for one of its `choices`, each with a score",
+                "`llm-rubric` asks a model how far a statement about the answer holds, from 0 to 1; the choices are left out: "
+                "make its text such a statement, and write the least score as `threshold`",
             )
             return [{"llm-rubric": chats.block(rubric), **self._judge(held.get("modelId"))}]
         self._draft.report.left(
@@ -215,8 +255,8 @@ class _Import:
 
 
 def _raw(text: str) -> str:
-    """Text that means nothing in these files, but something in Jinja."""
-    return re.sub(r"\{[{%#]", lambda found: "{{ " + texts.literal(found[0]) + " }}", text)
+    """Text that means nothing in these files, but something in Jinja; so does a brace before a placeholder."""
+    return re.sub(r"\{(?:[{%#]|\Z)", lambda found: "{{ " + texts.literal(found[0]) + " }}", text)
 
 
 def _filled(text: str, row: dict[str, Any]) -> str:

@@ -21,6 +21,10 @@ from flowkit.imports.servers import Models
 
 def read(path: Path, *, cwd: Path) -> Draft:
     """Read a folder, or a `flow.dag.yaml` itself. Raises Unreadable and PathRefused."""
+    if path.is_file() and (path.suffix not in {".yaml", ".yml"} or ".prompt." in path.name):
+        verb = {".prompty": "prompty", ".yml": "prompt-yml", ".yaml": "prompt-yml"}.get(path.suffix)
+        way = f"; for this file: flowkit import {verb} {path}" if verb else ""
+        raise Unreadable(f"{path} is a file: name a folder with {dag.NAMES[0]}{way}")
     name = path.name if path.is_file() else next((n for n in dag.NAMES if (path / n).is_file()), "")
     folder = Folder(path.parent if path.is_file() else path, cwd=cwd)
     if not name:
@@ -28,7 +32,9 @@ def read(path: Path, *, cwd: Path) -> Draft:
             raise Unreadable(
                 f"{path}: a flex flow is Python code with nothing to convert; name its function in a step: call: module:function"
             )
-        raise Unreadable(f"{path}: there is no {dag.NAMES[0]} here")
+        prompts = sorted(path.glob("*.prompty"))
+        way = f"; for a .prompty file: flowkit import prompty {prompts[0]}" if prompts else ""
+        raise Unreadable(f"{path}: there is no {dag.NAMES[0]} here{way}")
     found = dag.read(folder, name)
     draft = Draft(plain(found.name).replace("_", "-") or "flow", found.file, " ".join(found.description.split()))
     context = Context(found, folder, draft, Models(draft.models), Names(kind="input", small=False), Names(kind="step"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ _PROVIDERS = {
 _KNOWN = frozenset(
     (
         "name description model inputs inputSchema outputs outputSchema sample template tools authors tags version metadata id kind "
-        "base instructions $schema slug"
+        "base instructions $schema slug tool_choice"
     ).split()
 )
 
@@ -50,11 +51,15 @@ class _Import:
         self._folder = folder
         self._file = folder.shown(name)
         found = _FRONT.match(text)
-        front = found["yaml"] if found else ""
+        if found is None:
+            if text.lstrip().startswith("---"):
+                raise Unreadable(f"{self._file}: the second `---`, between the head and the prompt, is missing")
+            raise Unreadable(f"{self._file} is no .prompty file: such a one begins with `---`, then YAML, then `---` and the prompt")
+        front = found["yaml"]
         # The lines before the YAML stay, so that its lines are those of the file.
-        lead = "\n" * text.count("\n", 0, found.start("yaml")) if found else ""
-        self._body = found["body"] if found else text
-        self._before = text.count("\n", 0, found.start("body")) if found else 0
+        lead = "\n" * text.count("\n", 0, found.start("yaml"))
+        self._body = found["body"]
+        self._before = text.count("\n", 0, found.start("body"))
         self._root = files.tree(lead + front, folder.path(name), self._file) if front.strip() else None
         if self._root is not None and not isinstance(self._root, source.Mapping):
             raise Unreadable(f"{self._file}: what stands between the `---` is no mapping")
@@ -84,7 +89,7 @@ class _Import:
         step |= self._output()
         draft.steps["answer"] = step
         draft.report.converted["answer"] = "the prompt"
-        draft.outputs = {"answer": "steps.answer.output"}
+        draft.outputs = chats.outputs("answer", step.get("output"))
         draft.report.renamed = self._inputs.renamed()
         if self._sample:
             draft.tests = [{"name": "sample", "inputs": self._sample}]
@@ -299,22 +304,33 @@ class _Import:
                 *self._at("model"), f"the model makes {said.get('api', said.get('apiType'))!r}, no text", "call it from a Python function"
             )
         given = {k: v for k, v in self._parameters().items() if k not in {"response_format", "deployment_name", "model"}}
-        if tools := self._said.get("tools") or given.pop("tools", None):
-            given.pop("tools", None)
-            names = (
-                [str(t.get("name", t.get("id", t.get("function", {}).get("name", "?")))) for t in tools if isinstance(t, dict)]
-                if isinstance(tools, list)
-                else ["?"]
-            )
-            way = "write a Python function for each, with a docstring, and name it: `tools: [module:function]`"
-            place = self._at("tools") if self._said.get("tools") else self._at("model", "parameters")
-            self._report.left(*place, f"tools {', '.join(names)}: descriptions alone", way)
-            given.pop("tool_choice", None)
+        self._tools(given.pop("tools", None))
+        among = given.pop("tool_choice", None)
+        if choice := self._said.get("tool_choice") or among:
+            place = self._at("tool_choice") if self._said.get("tool_choice") else self._at_parameter("tool_choice")
+            self._report.left(*place, "`tool_choice`", f"beside `tools:` of the step: `params: {{tool_choice: {json.dumps(choice)}}}`")
         params = servers.params(
             given, self._report, self._at("model", "parameters" if isinstance(said, dict) and "parameters" in said else "options")
         )
         alias = self._alias()
         return {**({"model": alias} if alias else {}), **({"params": params} if params else {})}
+
+    def _tools(self, among_parameters: Any) -> None:
+        """Tell which tools the file describes: flowkit calls functions, which nobody has written here."""
+        said = self._said.get("tools")
+        place = self._at("tools") if said else self._at_parameter("tools")
+        told = said or among_parameters
+        if not told:
+            return
+        names = servers.tool_names(self._given(told, "tools"))
+        whence = f" in {told}" if isinstance(told, str) else ""
+        way = "write a Python function for each, with a docstring, and name it on the step: `tools: [module:function]`"
+        what = f"tools {', '.join(names)}{whence}" if names else f"the tools{whence}"
+        self._report.left(*place, f"{what}: only described, there is no code that could be called", way)
+
+    def _at_parameter(self, name: str) -> tuple[str, int]:
+        model = self._said.get("model")
+        return self._at("model", "parameters" if isinstance(model, dict) and "parameters" in model else "options", name)
 
     def _alias(self) -> str:
         said = self._said.get("model")

@@ -126,6 +126,19 @@ def output_of(form: Mapping[str, Any], name: str, draft: Draft, place: tuple[str
     return "object"
 
 
+def tool_names(held: Any) -> list[str]:
+    """Return the names of tools in any of the forms in which they are described: a list, a mapping by name, as the protocol has them."""
+    if isinstance(held, Mapping):
+        listed = held.get("tools")
+        return tool_names(listed) if isinstance(listed, list) else [str(name) for name in held]
+    found = []
+    for tool in held if isinstance(held, list) else ():
+        said = tool if isinstance(tool, Mapping) else {"name": tool}
+        inner = said.get("function")
+        found.append(said.get("name") or said.get("id") or (inner.get("name") if isinstance(inner, Mapping) else None))
+    return [str(name) for name in found if name]
+
+
 class Models:
     """The aliases of a flow: one for each model at each server."""
 
