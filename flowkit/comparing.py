@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import zip_longest
 
 from flowkit.chat import Completion, Message
-from flowkit.difference import Change, affected, difference
+from flowkit.difference import ALIKE, Change, affected, difference, likeness
 from flowkit.forecast import Forecast
 from flowkit.meaning import Meaning, fingerprint
 from flowkit.plan import Plan
@@ -92,6 +93,8 @@ class Comparison:
     same_text: bool = False
     messages: Messages | None = None
     forecast: Forecast | None = None
+    #: How the flow is called after, where it is only there under another name.
+    renamed_to: str | None = None
     #: Why it cannot be compared, in words.
     broken: str | None = None
 
@@ -106,6 +109,17 @@ class Comparison:
         return tuple(change for change in self.changes if not change.counts)
 
     @property
+    def renamed_from(self) -> str | None:
+        """How the flow was called before, where that was another name."""
+        there = self.before.meaning is not None and self.after.meaning is not None
+        return self.before.shown if there and self.before.shown != self.after.shown else None
+
+    @property
+    def names_only(self) -> bool:
+        """Whether what counts are other names, and nothing else."""
+        return bool(self.counting) and all(change.kind == "renamed" for change in self.counting)
+
+    @property
     def differs(self) -> bool:
         """Whether a reader of this is told anything but that nothing changed."""
         return bool(self.changes or self.broken or (self.messages is not None and self.messages.differ))
@@ -113,10 +127,30 @@ class Comparison:
 
 def compare(flow: str, before: Version, after: Version, *, same_text: bool) -> Comparison:
     """Compare what two versions mean."""
-    changes = difference(before.meaning or _NOTHING, after.meaning or _NOTHING)
-    touched = [step for change in changes if change.counts for step in change.steps]
+    changes = (*difference(before.meaning or _NOTHING, after.meaning or _NOTHING), *_renamed_files(before, after))
+    touched = [step for change in changes if change.counts and change.kind != "renamed" for step in change.steps]
     below = () if after.plan is None or before.meaning is None else affected(after.plan, touched)
     return Comparison(flow, before, after, changes, below, same_text)
+
+
+def _renamed_files(before: Version, after: Version) -> Iterator[Change]:
+    """Yield the included files that have another name: the text is the same, or much alike, and nothing has the old name."""
+    olds, news = _files(before), _files(after)
+    lost = {place: held for place, held in olds.items() if place not in news}
+    for place, (name, text) in news.items():
+        if place in olds:
+            continue
+        rated = {was: 1.0 if old == text else likeness(old.split(), text.split()) for was, (_, old) in lost.items()}
+        best = max(rated, key=rated.__getitem__, default=None)
+        if best is not None and rated[best] >= ALIKE:
+            yield Change(f"file {name}", "renamed", lost.pop(best)[0], name, counts=False)
+
+
+def _files(side: Version) -> dict[str, tuple[str, str]]:
+    """Return the files that a flow includes: the path from where its own counts from → the one beside it, and the text."""
+    files: dict[str, str] = {} if side.meaning is None else side.meaning["files"]
+    folder = posixpath.dirname(side.shown)
+    return {posixpath.normpath(posixpath.join(folder, path)): (path, text) for text, path in files.items()}
 
 
 # -- messages ----------------------------------------------------------------------------------------------
@@ -124,7 +158,9 @@ def compare(flow: str, before: Version, after: Version, *, same_text: bool) -> C
 
 def renames(changes: Sequence[Change]) -> Mapping[str, str]:
     """Return the steps that were renamed, old path → new one."""
-    told = {(change.steps[0].rpartition("/")[0], change.before): change.after for change in changes if change.kind == "renamed"}
+    told = {
+        (change.steps[0].rpartition("/")[0], change.before): change.after for change in changes if change.kind == "renamed" and change.steps
+    }
     return _Renames(told)
 
 

@@ -1,7 +1,7 @@
 """Say what makes a call the same call: a question becomes one text and one key, an answer becomes text and back. Knows no store.
 
 The key covers what reaches the model and where: the address, the canonical body of the request, and a number that keeps samples and
-rounds calls of their own. Keys and headers are no part of it.
+rounds calls of their own. In parameters 0.0 is 0. Keys and headers are no part of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import blake2b
+from math import copysign
 from typing import Any, get_args
 
 import orjson
@@ -24,6 +25,8 @@ from flowkit.wire.request import encode
 _DIGEST = 20
 #: Keys of a request whose values the model reads as they stand.
 _READ_IN_ORDER = frozenset({"messages", "response_format", "tools"})
+#: Whole floats below this are written without an exponent.
+_EXACT = 1e16
 _LONG = re.compile(rb"[0-9]{19}")
 _NO_DIGITS = bytes(sorted(set(range(256)) - set(b"0123456789")))
 #: Where the answers of a simulator stand, so that no real run ever takes one for its own.
@@ -101,7 +104,14 @@ def _sorted(body: bytes) -> str:
 def _in_order(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _in_order(inner) for name, inner in sorted(value.items())}
-    return [_in_order(inner) for inner in value] if isinstance(value, list) else value
+    return [_in_order(inner) for inner in value] if isinstance(value, list) else whole(value)
+
+
+def whole(value: Any) -> Any:
+    """Return a number without a fraction as an integer, so that 1.0 and 1 are one; -0.0, and what is too large to be exact, stay."""
+    if isinstance(value, float) and abs(value) < _EXACT and value.is_integer() and (value or copysign(1, value) > 0):
+        return int(value)
+    return value
 
 
 def written(completion: Completion) -> str:

@@ -127,9 +127,55 @@ def test_a_change_of_the_configuration_is_a_change_of_each_model(tree: Tree) -> 
     assert "steps extract, draft, reply\n  ~ model  m (gpt at 127.0.0.1:9) → m (gpt-2 at 127.0.0.1:9)\n" in diff()
 
 
+def test_what_the_configuration_says_of_others_is_no_change(tree: Tree) -> None:
+    """A new alias touches no flow that does not use it; a price costs, and changes no meaning."""
+    text = (tree.root / "flowkit.toml").read_text()
+    tree.put("flowkit.toml", text + '[models.unused]\nmodel = "p/other"\n')
+    assert diff() == "no flow below this folder differs\n"
+    assert diff("--format", "markdown") == diff("triage.flow.yaml", "--format", "markdown") == ""
+    tree.put("flowkit.toml", text.replace("input = 1", "input = 3"))
+    said = diff("--format", "markdown")
+    assert "What changes time, cost or labels only" in said
+    assert "- `alias.m.price.input`: `1` → `3`" in said
+    assert data("triage.flow.yaml")["same_meaning"]
+
+
+def test_a_whole_number_may_be_written_with_a_point(tree: Tree) -> None:
+    change(tree, ("temperature: 0", "temperature: 0.0"))
+    assert data("triage.flow.yaml")["changes"] == []
+
+
+def test_a_renamed_include_is_told_beside_its_changes(tree: Tree) -> None:
+    tree.git("mv", "house.md", "style.md")
+    change(tree, ("'house.md'", "'style.md'"))
+    said = diff("triage.flow.yaml")
+    assert "no change in meaning: only names change" in said
+    assert "file style.md\n    ~ renamed from house.md\n" in said
+    tree.put("style.md", "Stay very calm.\n")
+    said = diff("triage.flow.yaml")
+    assert "~ Stay calm. → Stay very calm." in said
+    assert "~ renamed from house.md\n" in said
+
+
+def test_a_step_that_was_renamed_and_edited_is_one_step(tree: Tree) -> None:
+    """Where it is clear which one; what is quite another text is another step."""
+    change(tree, ("  draft:", "  answer:"), ("steps.draft.", "steps.answer."), ("}} tone.", "}} tone, please."))
+    said = diff("triage.flow.yaml")
+    assert "step answer\n  ~ renamed from draft\n  ~ messages[0].text  Answer in a" in said
+    assert "all of it" not in said
+    assert "only names change" not in said
+    change(tree, ("Answer in a {{ inputs.tone }} tone, please.", "Count the letters of this poem, and list all words that rhyme"))
+    change(tree, ('"{{ item }}"', '"{{ item }}!"'))
+    said = diff("triage.flow.yaml")
+    assert "step answer\n  + all of it" in said
+
+
 def test_a_renamed_step_is_one_line(tree: Tree) -> None:
     change(tree, ("  draft:", "  answer:"), ("steps.draft.", "steps.answer."))
     said = diff("triage.flow.yaml")
+    assert "only names change: fingerprint" in said
+    assert "Only names change (fingerprints of the meaning:" in diff("--format", "markdown")
+    assert "below" not in said
     assert "step answer\n  ~ renamed from draft\n" in said
     assert said.count("~") == 1
 
@@ -188,7 +234,10 @@ def test_a_renamed_flow_is_followed(tree: Tree) -> None:
     """A file that was only renamed changed nothing; one that was renamed and changed shows that change alone."""
     tree.git("mv", "triage.flow.yaml", "sort.flow.yaml")
     tree.commit("rename")
-    assert "no change in meaning" in diff("sort.flow.yaml", "HEAD~1..HEAD")
+    said = diff("sort.flow.yaml", "HEAD~1..HEAD")
+    assert "no change in meaning: the file has another name\nrenamed from triage.flow.yaml\n" in said
+    assert "Renamed from `triage.flow.yaml`." in diff("HEAD~1..HEAD", "--format", "markdown")
+    assert "it is sort.flow.yaml now" in diff("triage.flow.yaml", "HEAD~1")
     change(tree, ("You sort", "You split"), file="sort.flow.yaml")
     said = diff("sort.flow.yaml", "HEAD~1")
     assert said.count("~ ") == 1

@@ -121,6 +121,7 @@ def test_another_model_than_the_lock_says_is_told_until_it_is_accepted(server: R
     said = "warning: p/gpt answered as gpt-2026-09, the lock says gpt-2026-03; `flowkit lock` accepts it\n"
     assert warned(capsys, run("2")) == said
     assert warned(capsys, run("3")) == said
+    assert said in call("run", "a.flow.yaml", "-i", "x=quiet", "-q").stderr  # it is no progress
     assert call("lock", "--check").exit_code == 1
     lock()
     assert warned(capsys, run("4")) == ""

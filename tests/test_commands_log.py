@@ -158,7 +158,7 @@ def test_runs_stand_with_the_version_that_they_ran(tree: Tree, server: CountingS
     assert (old["runs"], old["succeeded"], old["tokens_mean"]) == (3, 3, 30)
     assert old["cost_mean"] == pytest.approx(2 * (10 + 2 * 5) / 1e6)
     assert old["seconds_p50"] > 0
-    assert "3 runs, all succeeded, 30 tokens, < $0.0001 each, p50" in call("log", "b.flow.yaml").stdout
+    assert "3 runs, all succeeded, 30 tokens, < $0.0001 each, median" in call("log", "b.flow.yaml").stdout
 
 
 def test_a_flow_that_nobody_committed_is_its_own_only_version(tree: Tree) -> None:

@@ -64,6 +64,13 @@ def test_a_key_is_the_same_in_each_version(case):
     assert question(endpoint, request, simulated=simulated).key == KEYS[case]
 
 
+@pytest.mark.parametrize(("one", "other"), [(0.0, 0), (1.0, 1), ([2.0], [2]), ({"a": 5.0}, {"a": 5})])
+def test_a_number_without_a_fraction_is_an_integer(one, other):
+    asked = question(PLAIN, _asked(params={"temperature": one, "extra_body": {"n": one}}))
+    assert asked == question(PLAIN, _asked(params={"temperature": other, "extra_body": {"n": other}}))
+    assert question(PLAIN, _asked(params={"temperature": 0.5})).key != question(PLAIN, _asked(params={"temperature": 0})).key
+
+
 def test_a_stream_asks_the_same_and_the_next_one_of_a_run_does_not():
     first = question(PLAIN, _asked())
     assert question(PLAIN, _asked(stream=True)) == first

@@ -358,8 +358,8 @@ def test_what_a_model_sees_or_an_output_holds_changes_the_fingerprint(what: str,
 def test_settings_are_kept_beside_what_counts(before: Meaning):
     """A comparison can show them, though the fingerprint does not know them."""
     assert before["settings"][""] == {"name": "whole", "descriptions": {"ticket": "what came"}}
-    assert before["settings"]["extract"] == {"models": ["fast"], "retry": {"attempts": 2}}
-    assert before["settings"]["talk/child/one"] == {"models": ["smart"]}
+    assert before["settings"]["extract"] == {"models": ["fast"], "alias": {"fast": {"max_parallel": 16}}, "retry": {"attempts": 2}}
+    assert before["settings"]["talk/child/one"] == {"models": ["smart"], "alias": {"smart": {"max_parallel": 16}}}
 
 
 def test_texts_are_kept_as_written(before: Meaning):

@@ -313,7 +313,7 @@ class Job:
                         await journal.end(done.status)
         finally:
             out.close()
-        if journal is not None and self._simulate is None and not self._quiet:
+        if journal is not None and self._simulate is None:
             locked.warn(Path(flow.provenance.path), batch=journal.id)
         return self._report(done, board, clock(), kept=journal is not None)
 

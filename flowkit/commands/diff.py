@@ -134,11 +134,18 @@ class _Work:
         broken = (now and now.broken) or (then and then.broken)
         if broken:
             return Comparison(shown, before, after, broken=broken)
-        same = then is not None and now is not None and not self._touched(then.files | now.files) and before.shown == after.shown
+        same = then is not None and now is not None and not self._touched(then.own | now.own) and before.shown == after.shown
         found = compare(shown, before, after, same_text=same)
+        if now is None and then is not None:
+            known = dict(self._renames()).get(then.version.shown)
+            return found if known is None else replace(found, renamed_to=project.shown(self.reader.repository.root / known, Path.cwd()))
         if inputs is None or now is None or after.plan is None:
             return found
         return added(found, then, now, self.opening, inputs)
+
+    def _renames(self) -> tuple[tuple[str, str], ...]:
+        """Return the files that were renamed between the two sides."""
+        return self.reader.repository.renamed(self._commit(self.old) or "", self._commit(self.new))
 
     def _commit(self, revision: str | None) -> str | None:
         return None if revision is None else self.reader.repository.resolve(revision)
@@ -170,7 +177,7 @@ class _Work:
         repository, here = self.reader.repository, Path.cwd()
         old, new = repository.resolve(self.old), self._commit(self.new)
         touched = set(repository.changed(old, new))
-        renamed = dict(repository.renamed(old, new))
+        renamed = dict(self._renames())
         before = self._flows(old)
         after = {repository.path(path) for path in flows(here)} if new is None else self._flows(new)
         for name in sorted(after | (before - after - set(renamed))):
@@ -179,7 +186,9 @@ class _Work:
                 now = self._after(path, stack) if name in after else None
                 if now is not None and name in before and touched.isdisjoint(now.files):
                     continue
-                yield self._compared(path, self._before(path, stack, name), now, None)
+                found = self._compared(path, self._before(path, stack, name), now, None)
+                if found.differs or not found.same_text:  # a configuration says much that one flow has no part in
+                    yield found
 
     def _flows(self, commit: str) -> set[str]:
         folder = Path.cwd().resolve().relative_to(self.reader.repository.root).as_posix()

@@ -104,7 +104,7 @@ def run_to_end(name: str, ready: Callable[[], Ready], shown: Shown, *, simulated
 
         def over(ended: Ended) -> int:
             showing.close()
-            if found.kept and not simulated and not shown.quiet:
+            if found.kept and not simulated:
                 locked.warn(Path(found.flow.provenance.path), run=ended.run.id)
             noted = found.kept and _noted(ended.run, found.flow)
             return _report(ended, showing, target, shown, _going_on(ended.run, found.flow) if noted else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from flowkit.commands import check
 from flowkit.commands.opening import FLOW_SUFFIX
@@ -16,11 +16,13 @@ from flowkit.errors import ConfigError
 from flowkit.git import GitFailed, Repository, at
 from flowkit.meaning import meaning, reader
 from flowkit.printable import plural
+from flowkit.project import CONFIG_NAME
 from flowkit.runtime import Runtime
 from flowkit.templates import ReadRefused
 
 #: What people call the files as they are now.
 WORKING_TREE = "working tree"
+_CONFIGS = frozenset({CONFIG_NAME, "pyproject.toml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Read:
     runtime: Runtime
     files: frozenset[str]
     broken: str | None = None
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Its files without the configuration, which it shares with other flows."""
+        return frozenset(name for name in self.files if PurePosixPath(name).name not in _CONFIGS)
 
 
 @dataclass(frozen=True, slots=True)

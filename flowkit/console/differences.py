@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any, Final
 
 from flowkit import printable
@@ -20,6 +21,8 @@ from flowkit.history.said import text_of
 _SHORT: Final = 10
 #: Characters of a value that stands in one line, and lines of a text that is only on one side.
 _VALUE, _LINES = 100, 12
+#: Characters of the words of one place, and places, that say in a line how a text changed.
+_WORDS, _PLACES = 30, 2
 #: Questions of one step that are shown unless all are wanted.
 _SHOWN: Final = 3
 #: Lines around a change where none is left out.
@@ -66,16 +69,24 @@ def verdict(found: Comparison) -> str:
     if found.before.meaning is None:
         return f"new: {version(found.before)} has no such flow"
     if found.after.meaning is None:
-        return f"removed: {version(found.after)} has no such flow"
+        now = f"; it is {found.renamed_to} now" if found.renamed_to else ""
+        return f"removed: {version(found.after)} has no such flow{now}"
     if found.counting:
-        return f"fingerprint {found.before.fingerprint} → {found.after.fingerprint}"
+        only = "only names change: " if found.names_only else ""
+        return f"{only}fingerprint {found.before.fingerprint} → {found.after.fingerprint}"
     if found.settings:
+        if all(change.kind == "renamed" or change.path == "name" for change in found.settings):
+            return "no change in meaning: only names change"
         return "no change in meaning; what changed is time, cost or labels"
+    if found.renamed_from is not None:
+        return "no change in meaning: the file has another name"
     return "no change" if found.same_text else "no change in meaning: only layout, comments or order are others"
 
 
 def _meaning(found: Comparison, look: Look) -> Iterator[str]:
     yield printable.line(verdict(found))
+    if found.renamed_from is not None:
+        yield f"renamed from {printable.line(found.renamed_from)}"
     if found.broken is not None or found.after.meaning is None:
         return
     yield from _groups(found.counting, order(found), look)
@@ -233,9 +244,23 @@ def _brief(label: str, change: Change) -> str:
     if change.kind != "changed":
         return f"{label} {change.kind}".strip()
     if not label:
-        return "changed"
+        return words(change.before, change.after) if isinstance(change.before, str) and isinstance(change.after, str) else "changed"
     text = isinstance(change.before, str) and (" " in change.before or "\n" in change.before) and not label.endswith("model")
     return label if text or sum(map(len, short)) > 100 else f"{label} {short[0]} → {short[1]}"
+
+
+def words(before: str, after: str) -> str:
+    """Return the words in which two texts differ, the first of them, in one line."""
+    old, new = before.split(), after.split()
+    said = []
+    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        left, right = (printable.clip(" ".join(some), _WORDS) for some in (old[a:b], new[c:d]))
+        if tag == "replace":
+            said.append(f"{left} → {right}")
+        elif tag != "equal":
+            said.append(f"+ {right}" if tag == "insert" else f"- {left}")
+    more = f" and {len(said) - _PLACES} more" if len(said) > _PLACES else ""
+    return ", ".join(said[:_PLACES]) + more if said else "changed"
 
 
 # -- messages ----------------------------------------------------------------------------------------------

@@ -52,18 +52,22 @@ def _flow(found: Comparison, *, messages: bool = True) -> Iterator[str]:
     yield ""
     told = verdict(found)
     yield f"{_sentence(told)} <sub>{html.escape(sides_of(found))}</sub>"
+    if found.renamed_from is not None:
+        yield ""
+        yield f"Renamed from {code(found.renamed_from)}."
     if found.broken is not None or found.after.meaning is None:
         return
     yield from _groups(found.counting, order(found))
     if found.settings:
         yield ""
-        yield "<details><summary>Time, cost and labels</summary>"
+        yield "<details><summary>What changes time, cost or labels only</summary>"
         yield from _groups(found.settings, order(found))
         yield ""
         yield "</details>"
     if found.affected:
         yield ""
-        yield f"**Below:** {', '.join(map(code, found.affected))} read answers that may be others now."
+        verb = "reads" if len(found.affected) == 1 else "read"
+        yield f"**Below:** {', '.join(map(code, found.affected))} {verb} answers that may change."
     if found.messages is not None:
         yield from _messages(found.messages, shown=messages)
     if found.forecast is not None:
@@ -76,9 +80,11 @@ def _flow(found: Comparison, *, messages: bool = True) -> Iterator[str]:
 
 
 def _sentence(told: str) -> str:
-    if told.startswith("fingerprint "):
-        before, _, after = told.removeprefix("fingerprint ").partition(" → ")
-        return f"What models are told or what comes out changes: {code(before)} → {code(after)}."
+    head, mark, prints = told.rpartition("fingerprint ")
+    if mark and head in ("", "only names change: "):
+        before, _, after = prints.partition(" → ")
+        what = "Only names change" if head else "What models are told or what comes out changes"
+        return f"{what} (fingerprints of the meaning: {code(before)} → {code(after)})."
     return f"{html.escape(told[:1].upper() + told[1:])}."
 
 

@@ -75,7 +75,7 @@ def _said(step: StepForecast) -> str:
 def _money(step: StepForecast) -> str:
     if not step.calls:
         return ""
-    out = "answers without a bound" if step.output_tokens is None else f"at most {printable.count(step.output_tokens)} back"
+    out = "no limit on the length of answers" if step.output_tokens is None else f"at most {printable.count(step.output_tokens)} back"
     if step.usual is not None and step.output_tokens is None:
         out += f" (usually {step.usual:.0f} each, of {printable.plural(step.earlier, 'answer')})"
     cost = f", at most {money(step.cost)}" if step.cost is not None else ""

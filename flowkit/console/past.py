@@ -56,7 +56,7 @@ def runs(found: Outcomes | None) -> str:
     if found.succeeded:
         parts.append(f"{money(found.cost)} each" if found.cost is not None else "cost unknown")
     if found.seconds is not None:
-        parts.append(f"p50 {printable.seconds(found.seconds)}")
+        parts.append(f"median {printable.seconds(found.seconds)}")
     return ", ".join(parts)
 
 

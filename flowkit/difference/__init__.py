@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from flowkit.difference.types import Types
 from flowkit.meaning import Meaning
 from flowkit.plan import Plan
 
-__all__ = ["Change", "Kind", "affected", "difference", "model_in_words"]
+__all__ = ["ALIKE", "Change", "Kind", "affected", "difference", "likeness", "model_in_words"]
 
 #: Keys of a step under which texts stand, and those under which no expression does.
 _TEXTS = frozenset("text included user assistant message url detail data format file_id filename file_data".split())
@@ -22,6 +23,12 @@ _DATA = frozenset("flow function parameters output params models kind role name 
 _BRACES = re.compile(r"\{[{%] (.*?) [%}]\}", re.DOTALL)
 #: Settings that follow from others: told only where nothing else of the step is.
 _FOLLOWS = ("waits", "models")
+#: How much of a text is the same where it was renamed and edited, and not replaced.
+ALIKE = 0.6
+_WORD = re.compile(r"\w+")
+#: Below these keys names are the author's; those keys say nothing of one step in particular.
+_NAMED = frozenset({"properties", "with", "set"})
+_EVERYWHERE = frozenset({"kind", "role", "type", "models", "params", "additionalProperties", "required"})
 
 
 def difference(before: Meaning, after: Meaning) -> tuple[Change, ...]:
@@ -191,9 +198,12 @@ class _Difference:
                 if key in _FOLLOWS and path in touched:
                     continue
                 where = "needs" if key == "waits" else key
-                was = self._renamed(old_path, old.get(key)) if key == "waits" else old.get(key)
+                was: Json
+                was, now = self._renamed(old_path, old.get(key)) if key == "waits" else old.get(key), new.get(key)
+                if key == "alias":  # what another model costs goes without saying
+                    was, now = _shared(was or {}, now or {}), _shared(now or {}, was or {})
                 steps = (path,) if path else ()
-                sides.plain(f"steps.{path}.{where}" if path else where, was, new.get(key), steps=steps, counts=False)
+                sides.plain(f"steps.{path}.{where}" if path else where, was, now, steps=steps, counts=False)
         return sides.found
 
     def _renamed(self, path: str, waits: list[str] | None) -> list[str] | None:
@@ -204,10 +214,22 @@ class _Difference:
 
 
 def _renames(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict[str, str]:
-    """Return the steps whose content stands under another name, old → new; names that they read may have changed so too."""
+    """Return the steps whose content stands under another name, old → new; names that they read may have changed so too.
+
+    What is the very same comes first, then what is much alike.
+    """
     found: dict[str, str] = {}
     lost = [id_ for id_ in before if id_ not in after]
     new = [id_ for id_ in after if id_ not in before]
+    _same_elsewhere(before, after, lost, new, found)
+    while lost and (pair := _alike(before, after, lost, new, found)) is not None:
+        found[pair[0]] = pair[1]
+        _same_elsewhere(before, after, lost, new, found)
+    return found
+
+
+def _same_elsewhere(before: Mapping[str, Json], after: Mapping[str, Json], lost: list[str], new: list[str], found: dict[str, str]) -> None:
+    """Add the steps that stand under another name as they were."""
     more = True
     while more:
         more = False
@@ -217,7 +239,53 @@ def _renames(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict[str,
             if now is not None:
                 found[was] = now
                 more = True
-    return found
+
+
+def _alike(
+    before: Mapping[str, Json], after: Mapping[str, Json], lost: list[str], new: list[str], found: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """Return the two steps that are most alike; None where none are, or where it is not clear which."""
+    olds = {was: [*_words(_rewritten(before[was], found, None))] for was in lost if was not in found}
+    news = {now: [*_words(after[now])] for now in new if now not in found.values()}
+    rated = sorted(
+        (
+            (likeness(old, words), was, now)
+            for was, old in olds.items()
+            for now, words in news.items()
+            if before[was].get("kind") == after[now].get("kind")
+        ),
+        reverse=True,
+    )
+    for ratio, was, now in rated:
+        if ratio < ALIKE:
+            return None
+        if not any(other >= ratio and (a == was) != (b == now) for other, a, b in rated):
+            return was, now
+    return None
+
+
+def likeness(before: Sequence[str], after: Sequence[str]) -> float:
+    """Return how much of two texts, as words, is the same: 0 to 1; nothing is like nothing."""
+    total = len(before) + len(after)
+    if not before or not after or 2 * min(len(before), len(after)) / total < ALIKE:
+        return 0.0
+    return SequenceMatcher(None, before, after, autojunk=False).ratio()
+
+
+def _words(value: Json, key: str = "") -> Iterator[str]:
+    """Yield the words of a step that its author wrote: not those that all steps have, nor its model, which defaults may give."""
+    match value:
+        case str():
+            yield from _WORD.findall(value)
+        case Mapping():
+            for name, each in value.items():
+                if key in _NAMED:
+                    yield name
+                if key in _NAMED or name not in _EVERYWHERE:
+                    yield from _words(each, name)
+        case list():
+            for each in value:
+                yield from _words(each, key)
 
 
 def _rewritten(value: Json, renames: Mapping[str, str], sides: Sides | None) -> Json:
@@ -271,6 +339,10 @@ def _record(inputs: Mapping[str, Json], names: Collection[str]) -> dict[str, Any
     fields = {name: field for name, field in inputs.get("fields", {}).items() if name in names}
     required = [name for name in inputs.get("required", ()) if name in names]
     return {"type": "object", "properties": fields, "required": required, "$defs": inputs.get("$defs", {})}
+
+
+def _shared(one: Mapping[str, Json], other: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: one[name] for name in sorted(one) if name in other}
 
 
 def _text(value: Json) -> tuple[Json, list[str]]:

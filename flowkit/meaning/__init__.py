@@ -22,6 +22,7 @@ from flowkit import project
 from flowkit.config import Resolved
 from flowkit.endpoints import redact
 from flowkit.errors import ConfigError
+from flowkit.identity import whole
 from flowkit.meaning.functions import described
 from flowkit.meaning.words import Json, Words, Written
 from flowkit.plan import CallWork, ChatWork, FlowWork, Plan, PlannedMessage, PlannedStep, PlannedTool
@@ -171,6 +172,7 @@ class _Whole:
         self.settings[path] |= _said(
             {
                 "models": list(work.models),
+                "alias": _said({name: self._said_of(name, plan) for name in work.models}),
                 "retry": _said(asdict(work.retry)),
                 "timeout": _said(asdict(work.timeout)),
             }
@@ -202,6 +204,19 @@ class _Whole:
             form = None if endpoint.structured == "auto" else endpoint.structured
             asked |= _said({"structured": form, "lengths": endpoint.lengths or None})
         return asked, _merged(found.params, work.params)
+
+    def _said_of(self, name: str, plan: Plan) -> dict[str, Json]:
+        """Return what the configuration says of a model and no question shows: prices and limits."""
+        try:
+            found = None if self._resolve is None else self._resolve(name, plan)
+        except ConfigError:
+            found = None
+        if found is None:
+            return {}
+        price = {} if found.price is None else {key: str(each) for key, each in asdict(found.price).items() if each is not None}
+        endpoint = found.endpoint
+        rate = {key: getattr(endpoint, key) for key in ("requests_per_minute", "tokens_per_minute")}
+        return _said({"price": price, "timeout": found.timeout, "max_parallel": endpoint.max_parallel, **rate})
 
     def _tool(self, tool: PlannedTool, path: str) -> dict[str, Json]:
         told = {"name": tool.tool.name, "description": tool.tool.description, "parameters": tool.tool.parameters}
@@ -252,10 +267,17 @@ def _merged(below: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _params(params: Mapping[str, Any]) -> dict[str, Json]:
-    found = _sorted(params)
+    found: dict[str, Json] = _numbers(_sorted(params))
     if isinstance(extra := found.get("extra_body"), Mapping):
         found["extra_body"] = _sorted(extra)
     return found
+
+
+def _numbers(value: Json) -> Json:
+    """Return data in which 1.0 is 1, as it is in the key of a call."""
+    if isinstance(value, Mapping):
+        return {name: _numbers(each) for name, each in value.items()}
+    return [_numbers(each) for each in value] if isinstance(value, list | tuple) else whole(value)
 
 
 def _sorted_if_named(value: Json) -> Json:
