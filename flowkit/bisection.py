@@ -6,17 +6,19 @@ Versions are numbered from the newest, 0, which should be bad, to the oldest. So
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 State: TypeAlias = Literal["good", "bad", "skipped"]
+#: How many versions next to the newest are looked at one by one: a break that was mended and came back lies there most often.
+_NEAR: Final = 4
 
 
 @dataclass(slots=True)
 class Search:
     """Says which version to look at `next`, is `told` what it is, and knows the answer when `next` gives None.
 
-    `good` is the number of a version that is said to be good; without it one is looked for, further back each time: what lies close is
-    looked at first, since what is far from now is most likely not in the cache.
+    `good` is the number of a version that is said to be good. Also with it the nearest good one is looked for, further back each time,
+    so that of several breaks the latest is found; what is far from now is most likely not in the cache either.
     """
 
     count: int
@@ -48,14 +50,14 @@ class Search:
             return None
         if self.good is not None and self.good not in self.states:
             return self.good
-        if best is None:
-            return None if self.good is not None else self._further(worst)
+        if best is None and self.good is not None:
+            return None
+        end = self.count if best is None else best
+        wanted = worst + 1 if worst < _NEAR else 2 * worst
+        if best is None or (best == self.good and wanted < best):
+            # Still walking back; a skipped version makes it the next one beside it.
+            return self._near(min(wanted, end - 1), worst, end)
         return self._near((worst + best) // 2, worst, best)
-
-    def _further(self, worst: int) -> int | None:
-        """Return a version about twice as far back as the last bad one; skipped ones make it the next beside them."""
-        wanted = min(max(2 * worst, worst + 1), self.count - 1)
-        return self._near(wanted, worst, self.count)
 
     def _near(self, wanted: int, after: int, before: int) -> int | None:
         """Return the version nearest to the wanted one, strictly between two, of which nothing is known yet."""

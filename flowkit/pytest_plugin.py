@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from _pytest._code.code import ReprFileLocation, TerminalRepr  # pytest has no public name for what its summary reads
 
 if TYPE_CHECKING:
+    from _pytest._io import TerminalWriter
+
     from flowkit.suites.bench import Bench, Mode
     from flowkit.suites.results import CaseResult, MetricResult, Outcome
     from flowkit.suites.spec import Case, Suite
@@ -135,6 +138,19 @@ class FlowTests(pytest.File):
         return str(excinfo.value) if isinstance(excinfo.value, Wrong) else super().repr_failure(excinfo)
 
 
+class _Told(TerminalRepr):
+    """What failed, as `flowkit test` says it; pytest's short summary takes the message of `reprcrash`: the first assertion."""
+
+    def __init__(self, text: str, path: Path, line: int) -> None:
+        self.text = text
+        head, *more = (each.strip() for each in text.split("\n"))
+        self.reprcrash = ReprFileLocation(str(path), line, next(iter(more), head))
+
+    def toterminal(self, tw: TerminalWriter) -> None:
+        """Write the text as it is."""
+        tw.line(self.text)
+
+
 class _Item(pytest.Item):
     results: dict[str, CaseResult]
 
@@ -156,7 +172,14 @@ class _Item(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show what failed without a traceback: no code of the user is on it."""
-        return str(excinfo.value) if isinstance(excinfo.value, (Failed, Unjudged)) else super().repr_failure(excinfo)
+        if not isinstance(excinfo.value, (Failed, Unjudged)):
+            return super().repr_failure(excinfo)
+        path, line, _ = self.reportinfo()
+        return _Told(str(excinfo.value), path, line + 1)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return where it stands."""
+        raise NotImplementedError
 
 
 class CaseItem(_Item):

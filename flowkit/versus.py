@@ -15,6 +15,8 @@ from flowkit.suites.results import FAILED, LIMIT, SERVER, CaseResult, MetricResu
 from flowkit.suites.side import Account, without_latency
 from flowkit.suites.spec import Case
 
+#: With fewer cases that differ the sign test can say nothing.
+_FEWEST: Final = 5
 #: Failures that a flow and the answers to it make, so that another version of it may not have them; all others say nothing of it.
 OWN: Final = frozenset(
     "invalid_output render call check refusal content_filter output_truncated context_length bad_request empty_response".split()
@@ -115,9 +117,9 @@ class Versus:
 
     @property
     def over_all(self) -> str | None:
-        """What all cases together say of chance; None where no model was asked, or no case differs."""
+        """What all cases together say of chance; None where no model was asked, or too few cases differ."""
         more, fewer = self.leaning
-        if more + fewer == 0 or not any(pair.asked for pair in self.both):
+        if more + fewer < _FEWEST or not any(pair.asked for pair in self.both):
             return None
         p = sign(more, fewer)
         told = "significant" if p <= LEVEL else "not significant"
@@ -125,14 +127,16 @@ class Versus:
 
     @property
     def exit_code(self) -> int:
-        """1 when a case or metric got worse, else what kept cases from being judged, else 0."""
+        """1 when a case or metric got worse; else where cases could not be judged 3 or 4 for a server or limit, 1 for the rest; else 0."""
         if self.of(Trend.WORSE) or any(each.trend is Trend.WORSE for each in self.metrics):
             return FAILED
         if self.limit is not None:
             return LIMIT
         trials = [t for p in self.of(Trend.UNCLEAR) for side in (p.now, p.before) if side is not None for t in side.trials]
         codes = [trial.failure.code for trial in trials if trial.failure is not None]
-        return SERVER if SERVER in codes else max(codes, default=FAILED if self.of(Trend.UNCLEAR) else 0)
+        if SERVER in codes:
+            return SERVER
+        return FAILED if self.of(Trend.UNCLEAR) else 0
 
 
 def holds(result: CaseResult) -> bool | None:
@@ -151,10 +155,10 @@ def pair(now: CaseResult, before: CaseResult | None, missing: str = "") -> Pair:
         now, before = without_latency(now), without_latency(before)
     passes, passed = holds(now), holds(before)
     if passes is None or passed is None:
-        side, when = (now, "now") if passes is None else (before, "before")
-        failed = None if side.telling is None else side.telling.failure
-        said = str(side.outcome) if failed is None else failed.message
-        return Pair(now, before, Trend.UNCLEAR, f"{when}: {said}")
+        unclear = [(when, _why(side)) for when, side, told in (("before", before, passed), ("now", now, passes)) if told is None]
+        whys = dict.fromkeys(why for _, why in unclear)
+        said = [f"before and now: {why}" for why in whys] if len(unclear) > len(whys) else [f"{when}: {why}" for when, why in unclear]
+        return Pair(now, before, Trend.UNCLEAR, "\n".join(said))
     runs = len(now.trials), len(before.trials)
     p = None if max(runs) < 2 else fisher(now.passed, runs[0], before.passed, runs[1])
     differs = passes != passed
@@ -163,6 +167,16 @@ def pair(now: CaseResult, before: CaseResult | None, missing: str = "") -> Pair:
     better = passes if differs else _share(now) > _share(before)
     found = Pair(now, before, Trend.BETTER if better else Trend.WORSE, p=p)
     return replace(found, reason=chance(found) if found.asked else "")
+
+
+def _why(side: CaseResult) -> str:
+    """Return what kept a case from being judged."""
+    failed = None if side.telling is None else side.telling.failure
+    if failed is not None:
+        return failed.message
+    verdicts = () if side.telling is None else side.telling.verdicts
+    reasons = [f"{each.shown}: {each.reason}" for each in verdicts if each.outcome is Outcome.ERROR and each.reason]
+    return next(iter(reasons), str(side.outcome))
 
 
 def chance(found: Pair) -> str:

@@ -176,6 +176,16 @@ def test_a_run_that_fails_now_is_worse_but_a_server_that_is_down_is_not(versions
     assert (code, trends(document)) == (1, {"loud": "worse"})
 
 
+def test_few_cases_that_differ_say_nothing_over_all(versions: Versions) -> None:
+    for cases, said in ((4, False), (5, True)):
+        rows = ", ".join(f"{{word: a{number}}}" for number in range(cases))
+        versions.tree.put("say.test.yaml", f"tests: [{{name: loud, data: [{rows}], assert: [{{starts-with: Say}}]}}]\n")
+        versions.commit("Say")
+        versions.write("Shout")
+        done, _ = versions.call(command, "--against", "HEAD")
+        assert ("over all (sign test" in done.stdout) == said
+
+
 def test_simulated_tests_are_compared_without_a_call(versions: Versions) -> None:
     tests = 'tests: [{name: told, inputs: {word: a}, assert: [{messages: {contains: "Say a"}, step: say}]}]\n'
     versions.tree.put("say.test.yaml", tests)
@@ -200,6 +210,12 @@ def test_cassettes_of_the_revision_answer_its_prompts(versions: Versions) -> Non
     code, document, calls = against(versions, "--replay")
     assert (calls, trends(document)["loud"]) == (0, "unclear")
     assert "this question is not recorded" in document["tests"][0]["reason"]
+    done, _ = versions.call(command, "--against", "HEAD", "--replay", "--repeat", "2")
+    assert done.return_value == 1
+    assert lines(done)[-1] == "2 cases could not be judged"
+    assert "loud  unclear  error   error\n" in done.stdout
+    assert "before: " in done.stdout
+    assert "now: " in done.stdout
 
 
 def test_text_says_what_failed_and_what_it_took(versions: Versions) -> None:

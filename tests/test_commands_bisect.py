@@ -130,6 +130,28 @@ def test_a_side_of_a_merge_is_searched(versions: Versions) -> None:
     assert broken[:10] in lines(done)[2], done.stdout
 
 
+def test_of_several_breaks_the_latest_is_found(versions: Versions) -> None:
+    """Also where the version beside it does not check, and with a good one that lies far back."""
+    commits = history(versions, "Say", "Shout", "Say it", "Shout")
+    torn = []
+    for verb in ("Shout it", "Shout!"):
+        torn.append(versions.commit(verb, verb + " torn", flow=FLOW.replace("{{ inputs.word }} after", "{{ inputs.wrd }} after")))
+        versions.commit(verb)
+    for more in ((), ("--good", commits[0])):
+        done, _ = versions.call(command, "say.flow.yaml", "-k", "loud", *more)
+        assert commits[3][:10] in lines(done)[2], done.stdout
+        assert "it was also broken and mended before: this is the latest break" in done.stdout
+        assert f"before ({commits[2][:10]})" in done.stdout
+        assert f"left out: {torn[1][:10]}: in {torn[1][:10]} it has 1 error" in done.stdout, done.stdout
+        assert f"(the same for 1 more version: {torn[0][:10]})" in done.stdout
+
+
+def test_versions_that_were_not_looked_at_are_counted(versions: Versions) -> None:
+    history(versions, "Say", *(f"Shout {number}" for number in range(9)))
+    done, _ = versions.call(command, "say.flow.yaml", "-k", "loud")
+    assert "3 newer versions not looked at" in done.stdout, done.stdout
+
+
 def test_one_case_is_meant(versions: Versions) -> None:
     history(versions, "Say", "Shout")
     done, _ = versions.call(command, "say.flow.yaml")
@@ -197,7 +219,7 @@ def test_cassettes_of_each_version_answer_without_a_server(versions: Versions) -
     assert commits[2][:10] in lines(done)[2]
     done, calls = versions.call(command, "say.flow.yaml", "-k", "loud", "--replay")
     assert calls == 0
-    assert "cannot be judged: " in str(done.exception)
+    assert f"cannot be judged in {commits[3][:10]}:\n" in str(done.exception)
     assert "this question is not recorded" in str(done.exception)
 
 

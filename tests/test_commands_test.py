@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from suites_files import SAY
 
 from flowkit.commands.test import command
+from flowkit.errors import ConfigError
 
 TEST = "tests:\n  - {name: good, inputs: {word: a}, replies: {say: hello}, assert: [{equals: %s}], tags: [smoke]}\n"
 
@@ -96,6 +97,22 @@ def test_tests_are_chosen_by_their_ids(project: Path) -> None:
     assert "2 passed, 1 deselected" in call("say.test.yaml::rows").stdout
     assert call("say.test.yaml::nothing").return_value == 5
     assert "3 passed" in call("say.test.yaml", "say.test.yaml::good").stdout
+
+
+def test_a_name_that_is_wrong_is_met_with_those_that_are_there(project: Path) -> None:
+    (project / "say.test.yaml").write_text(TEST % "hello")
+    done = call("say.test.yaml::goods")
+    assert done.return_value == 5
+    assert "hint: did you mean 'good'?" in done.stderr
+    assert "hint: there are 'good'" in call("say.test.yaml::something").stderr
+
+
+def test_only_a_file_takes_a_revision(project: Path) -> None:
+    (project / "flows").mkdir(exist_ok=True)
+    done = call("flows@HEAD~8")
+    assert isinstance(done.exception, ConfigError)
+    assert "only a file takes @REV" in str(done.exception)
+    assert "flowkit test flows --against HEAD~8" in str(done.exception)
 
 
 def test_repeat_is_that_of_the_command_line(project: Path) -> None:

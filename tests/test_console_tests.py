@@ -31,6 +31,24 @@ def mixed(folder: Path) -> Report:
     return ran(folder, MIXED, flow=SAY, name="say")
 
 
+def test_one_cause_is_told_once_and_shares_in_words(tmp_path: Path) -> None:
+    down = "replies: {say: [{error: {status: 401}}]}"
+    tests = f"tests:\n  - {{name: rows, data: [{{word: a}}, {{word: b}}, {{word: c}}], {down}}}\n"
+    tests += "  - {name: some, inputs: {word: a}, replies: {say: hi}, assert: [{equals: ho}], repeat: 2, pass_rate: 0.8}\n"
+    tests += "  - {name: all, inputs: {word: a}, replies: {say: hi}, assert: [{equals: ho}], repeat: 2}\n"
+    text = shown.text(ran(tmp_path, tests, flow=SAY, name="say"), columns=100)
+    assert text.count("the run ended with") == 1
+    assert "   the same for 2 more cases: say.test.yaml::rows[2], say.test.yaml::rows[3]\n" in text
+    assert "(0 of 2 runs passed, 80 % wanted)" in text
+    assert "(0 of 2 runs passed, all wanted)" in text
+
+
+def test_changes_that_are_the_same_are_one_cause() -> None:
+    one, other = (f"no; a/{each}\n--- recorded\n+++ asked now\n@@ -1 +1 @@\n {each}\n-old\n+new" for each in "ab")
+    assert shown.alike("say", one) == shown.alike("say", other)
+    assert shown.alike("say", one) != shown.alike("say", one.replace("+new", "+newer"))
+
+
 def test_two_short_values_stand_one_above_the_other() -> None:
     assert compared("bug", "question", columns=80) == ['expected  "bug"', '     got  "question"']
     assert compared("5", 5, columns=80) == ['expected  "5"', "     got  5"]
@@ -104,7 +122,7 @@ def test_metrics_and_what_was_not_judged_are_said(tmp_path: Path) -> None:
     assert "ERROR\x1b[0m say.test.yaml::rows metric none\n   checks:bad raised ValueError: no (over 2 cases)\n" in text
     assert '     the text does not\n     │ "hello"\n' in text
     assert '   row 1: {"word": "x"}\n' in text
-    assert "2 metrics failed\x1b[0m, 4 assertions not judged (simulated) in " in text
+    assert "1 metric failed\x1b[0m, \x1b[35m1 metric could not be judged\x1b[0m, 4 assertions not judged (simulated) in " in text
     root = ElementTree.fromstring(tests_data.junit(report))
     assert [case.get("name") for case in root.iter("testcase") if case.find("error") is not None] == ["rows metric none"]
     assert json.loads(tests_data.json(report))["metrics"][1]["value"] == 1

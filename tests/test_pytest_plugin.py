@@ -64,6 +64,10 @@ def test_a_metric_is_skipped_when_not_all_of_its_cases_are_chosen(project: pytes
     run(project, "-k", "rows and not 1").assert_outcomes(passed=1, skipped=2, deselected=5)
 
 
+def test_the_short_summary_names_the_assertion_that_failed(project: pytest.Pytester) -> None:
+    run(project, "-k", "bad").stdout.fnmatch_lines(["FAILED deep/say.test.yaml::bad - line 3: equals: bye*"])
+
+
 def test_the_plugin_can_be_turned_off(project: pytest.Pytester) -> None:
     found = project.runpytest_subprocess("-p", "no:flowkit")
     found.assert_outcomes()

@@ -93,8 +93,9 @@ def command(**options: object) -> int:
     """Find the commit that broke a case of a test.
 
     The case is the one of the working tree, also for old versions of the flow. Only commits that changed what the flow means are looked
-    at, by halves; those in which the flow does not check, or that the case does not fit, are left out and named. Answers are taken from
-    the record where they are there, and kept in it, so that the same command goes on where it was stopped.
+    at: back from the newest to one in which it passes, then by halves, so that of several breaks the latest is found. Those in which
+    the flow does not check, or that the case does not fit, are left out and named. Answers are taken from the record where they are
+    there, and kept in it, so that the same command goes on where it was stopped.
 
     Exit codes: 0 found; 1 the case passed in no version; 2 wrong file or revision, or nothing is broken; 3 the server; 4 --max-cost.
     """
@@ -163,7 +164,8 @@ class _Work:
             if good is not None and turn.commit is not None and self._within(turn.commit.id, good):
                 return found_
         if good is not None:
-            raise ConfigError(f"--good {self.asked.good}: it is no version of the flow before the bad one; `flowkit log` lists them")
+            said = f"--good {self.asked.good}: it is no version of the flow before the bad one"
+            raise ConfigError(f"{said}\n   hint: `flowkit log` lists them")
         if not found_:
             raise ConfigError(f"--bad {self.asked.bad}: the flow is not in it")
         return found_
@@ -237,6 +239,9 @@ class _Work:
             search = self._searched(turns, None)
         between = [turns[at_] for at_ in search.between]
         before, after = (None if at_ is None else self._seen(turns, at_) for at_ in (search.best, search.worst))
+        known = self._known(turns)
+        end = len(turns) if search.best is None else search.best
+        newer = [each for each in known[: search.worst or 0] if each is None]
         return bisecting.Found(
             self.case.id,
             tuple(turn.commit for turn in between),
@@ -246,6 +251,8 @@ class _Work:
             tuple(self.looked.values()),
             self.account,
             time.monotonic() - self.began,
+            again=any(each is not None and each.state == "bad" for each in known[end:]),
+            assumed=len(newer),
         )
 
     def _seen(self, turns: Sequence[Turn], number: int) -> Looked:
@@ -260,17 +267,25 @@ class _Work:
         search = Search(len(turns), good)
         while (number := search.next()) is not None:
             search.told(number, self._seen(turns, number).state)
+            for other, seen in enumerate(self._known(turns)):
+                # What means the same is as good, and needs no look; a bad one says nothing of those between.
+                if other not in search.states and seen is not None and seen.state == "good":
+                    search.told(other, "good")
         if search.worst is None:
             first = self._seen(turns, 0)
-            why = "passes" if first.state == "good" else f"cannot be judged: {first.why}"
-            raise ConfigError(
-                f"{self.case.id} {why} in {first.name}, so there is nothing to look for; --bad names a revision in which it fails"
-            )
+            said = f"{self.case.id} {_in(first, 'passes')}\n   There is nothing to look for."
+            raise ConfigError(f"{said}\n   hint: --bad names a revision in which it fails")
         if good is not None and search.states.get(good) != "good":
             seen = self._seen(turns, good)
-            why = "fails already" if seen.state == "bad" else f"cannot be judged: {seen.why}"
-            raise ConfigError(f"--good {self.asked.good}: {self.case.id} {why} in {seen.name}; name an earlier one, or leave --good out")
+            raise ConfigError(
+                f"--good {self.asked.good}: {self.case.id} {_in(seen, 'fails already')}\n   hint: name an earlier one, or leave --good out"
+            )
         return search
+
+    def _known(self, turns: Sequence[Turn]) -> list[Looked | None]:
+        """Return what is known of each version, also by one that means the same."""
+        keys = [turn.comparison.after.fingerprint if _whole(turn.comparison.after) else None for turn in turns]
+        return [self.looked.get(key or _named(turn)) for key, turn in zip(keys, turns, strict=True)]
 
     def _elsewhere(self, turns: Sequence[Turn], number: int) -> list[Turn] | None:
         """Return where to search on when the version before a commit is bad too: in its past. None when it is not. Raises ConfigError."""
@@ -299,8 +314,9 @@ class _Work:
     def _outside(self, good: Looked, bad: Looked) -> ConfigError:
         """Say that no change of meaning broke the case."""
         return ConfigError(
-            f"{self.case.id} passes in {good.name} and fails in {bad.name}, between which the flow means the same: "
-            "what broke it is no part of the flow, such as a module that its functions import; --good and --bad name other revisions"
+            f"{self.case.id} passes in {good.name} and fails in {bad.name}, between which the flow means the same.\n"
+            "   What broke it is no part of the flow, such as a module that its functions import.\n"
+            "   hint: --good and --bad name other revisions"
         )
 
     def _comparison(self, turns: Sequence[Turn], search: Search) -> Comparison | None:
@@ -317,6 +333,13 @@ def _whole(version: Version) -> bool:
     """Whether what a version means is all that runs: functions may import what is no part of it."""
     works = () if version.plan is None else [step.work for _, _, step in version.plan.walk()]
     return not any(isinstance(work, CallWork) or (isinstance(work, ChatWork) and work.tools) for work in works)
+
+
+def _in(seen: Looked, said: str) -> str:
+    """Say what became of the case in a version: what is said, or what kept it from being judged."""
+    if seen.state != "skipped":
+        return f"{said} in {seen.name}."
+    return f"cannot be judged in {seen.name}:\n   {seen.why.strip().rstrip('.:')}."
 
 
 def _named(turn: Turn) -> str:

@@ -28,6 +28,7 @@ from flowkit.errors import ConfigError, FlowError, Problem, Problems
 from flowkit.project import PathRefused
 from flowkit.replies import Replies
 from flowkit.runtime import Runtime
+from flowkit.spelling import nearest
 from flowkit.suites.bench import Bench, Mode, in_ci
 from flowkit.suites.loading import Loaded
 from flowkit.suites.results import NOTHING, CaseResult, Report
@@ -50,6 +51,8 @@ _MODES: tuple[Mode, ...] = ("record", "replay", "live")
 _APART = (*combinations((*_MODES, "simulate"), 2), ("accept", "simulate"), ("accept", "no_baseline"), ("fresh", "replay"))
 #: Options that a comparison of versions does not have.
 _NOT_AGAINST = ("record", "accept", "junit", "stop_first")
+#: Names of tests in a hint.
+_NAMES = 10
 #: Seconds between two looks at the files.
 _LOOK = 0.5
 #: Two files are one when all that is known of them is the same.
@@ -98,7 +101,9 @@ class Asked:
 )
 @click.option("--junit", metavar="FILE", help="Write the results as JUnit's XML too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--record", is_flag=True, help="Ask models, and keep each answer in cassettes/ beside the tests.")
+@click.option(
+    "--record", is_flag=True, help="Keep answers in cassettes/ beside the tests; those in the record of runs are used, --fresh asks anew."
+)
 @click.option("--replay", is_flag=True, help="Answer from cassettes alone: strictly offline, no key.")
 @click.option("--live", is_flag=True, help="Ask models although their answers are recorded.")
 @click.option("--fresh", is_flag=True, help="Ask again, also what is in the record of runs.")
@@ -118,8 +123,8 @@ def command(*, watch: bool, **options: object) -> int:
     `replies`, or one that looks at messages alone, asks no model; one that is recorded is replayed; others ask, but not in CI (where CI
     is set). An ID is what reports show: FILE::NAME or FILE::NAME[ROW].
 
-    Exit codes: 0 all passed; 1 a test failed; 2 wrong file or configuration, nothing was called; 3 server, key or quota kept tests
-    from being judged; 4 --max-cost; 5 no tests found; 130 interrupted.
+    Exit codes: 0 all passed; 1 a test failed, or could not be judged (no recorded answer); 2 wrong file or configuration, nothing was
+    called; 3 server, key or quota kept tests from being judged; 4 --max-cost; 5 no tests found; 130 interrupted.
     """
     asked = _sorted_out(Asked(**options))  # type: ignore[arg-type]  # click gives what the options declare
     return _watched(asked) if watch else _ran(asked, _loaded(asked))
@@ -153,7 +158,7 @@ def _ran(asked: Asked, loaded: Sequence[Loaded]) -> int:
     cases = [case for each in loaded if each.suite is not None for case in each.suite.cases()]
     picked = chosen(_named(cases, asked.paths), expression=asked.keyword, tags=asked.tags)
     if not picked:
-        screen.complain(_nothing(asked, len(cases)))
+        screen.complain(_nothing(asked, cases))
         return NOTHING
     bench = _bench(asked)
     _require(picked, bench)
@@ -250,9 +255,16 @@ def _replies(simulate: str | None) -> Replies | None:
     return said
 
 
-def _nothing(asked: Asked, known: int) -> str:
+def _nothing(asked: Asked, known: Sequence[Case]) -> str:
     if known:
-        return f"none of {known} tests was chosen by its id, -k or --tag"
+        said = f"none of {len(known)} tests was chosen by its id, -k or --tag"
+        names = list(dict.fromkeys(name for case in known for name in (case.name, case.test.name)))
+        wanted = [name for path in asked.paths if (name := path.partition("::")[2]) and name not in names]
+        meant = [near for name in wanted if (near := nearest(name, names)) is not None]
+        if meant:
+            return f"{said}\n   hint: did you mean {' or '.join(map(repr, meant))}?"
+        rest = ", …" if len(names) > _NAMES else ""
+        return f"{said}\n   hint: there are {', '.join(map(repr, names[:_NAMES]))}{rest}" if wanted else said
     where = " or ".join(asked.paths) or "this folder"
     return f"there are no tests below {where}\n   hint: write `tests:` in a flow, or a file NAME.test.yaml beside NAME.flow.yaml"
 

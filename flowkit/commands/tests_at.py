@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flowkit.commands.revision import kept
+from flowkit.errors import ConfigError
 from flowkit.git import Snapshot, split
 from flowkit.runtime import Runtime
 from flowkit.suites.loading import FLOW_SUFFIX, TEST_SUFFIX, Loaded, found, load
@@ -24,7 +25,12 @@ def revision(word: str) -> str | None:
 
 def files(word: str) -> list[Path]:
     """Return the files that may hold the tests of a word; of a flow of a revision also the one beside it. Raises ConfigError."""
-    located = kept(word.partition("::")[0])
+    name = word.partition("::")[0]
+    folder, _, revision_ = name.rpartition("@")
+    if revision_ and revision(word) is None and not Path(name).exists() and Path(folder).is_dir():
+        said = f"{name!r}: only a file takes @REV, and {folder!r} is a folder"
+        raise ConfigError(f"{said}\n   hint: name its files, or compare with all of it: flowkit test {folder} --against {revision_}")
+    located = kept(name)
     if located.snapshot is None:
         return list(found(located.path))
     beside = located.path.with_name(located.path.name.removesuffix(FLOW_SUFFIX) + TEST_SUFFIX)

@@ -55,6 +55,10 @@ class Found:
     looked: tuple[Looked, ...]
     account: Account
     seconds: float
+    #: Whether an older version than the good one fails too.
+    again: bool = False
+    #: How many newer versions than the first bad one nobody looked at.
+    assumed: int = 0
 
     @property
     def skipped(self) -> list[Looked]:
@@ -65,7 +69,7 @@ class Found:
 def line(seen: Looked) -> str:
     """Return what came of one version in one line."""
     said = seen.why
-    if seen.result is not None and len(seen.result.trials) > 1:
+    if seen.state != "skipped" and seen.result is not None and len(seen.result.trials) > 1:
         said = f"{passed(seen.result)} runs passed{' (not stable)' if seen.unstable else ''}"
     return f"{printable.pad(printable.line(seen.name), 12)}  {_WORDS[seen.state]}{f': {printable.line(said)}' if said else ''}"
 
@@ -130,8 +134,11 @@ def _case(result: CaseResult, look: Look) -> Iterator[str]:
 
 def _remarks(found: Found) -> Iterator[str]:
     """Say what the answer rests on: versions left out, runs that do not agree, what was paid."""
-    for each in found.skipped:
-        yield f"left out: {printable.line(each.name)}: {printable.line(each.why)}"
+    if found.again:
+        yield "it was also broken and mended before: this is the latest break"
+    if found.between and found.assumed:
+        yield f"{printable.plural(found.assumed, 'newer version')} not looked at: taken to fail as those beside them do"
+    yield from _left_out(found.skipped)
     unstable = [each for each in found.looked if each.unstable]
     if unstable:
         yield f"the case is not stable: runs of the same version differ in {_names(unstable)}; more --repeat makes the answer surer"
@@ -140,6 +147,18 @@ def _remarks(found: Found) -> Iterator[str]:
     made, reused = found.account.made, found.account.reused
     said = f"{printable.plural(made, 'call')} made, {printable.plural(reused, 'answer')} reused" if made + reused else "no model was asked"
     yield f"{printable.plural(len(found.looked), 'version')} looked at in {printable.seconds(found.seconds)}, {said}"
+
+
+def _left_out(skipped: Sequence[Looked]) -> Iterator[str]:
+    """Name the versions that could not be judged, those with the same reason together."""
+    reasons: dict[str, list[Looked]] = {}
+    for each in skipped:
+        # A reason may name its own version.
+        reasons.setdefault(each.why.replace(each.name, ""), []).append(each)
+    for same in reasons.values():
+        first, *more = same
+        rest = f" (the same for {printable.plural(len(more), 'more version')}: {_names(more)})" if more else ""
+        yield f"left out: {printable.line(first.name)}: {printable.line(first.why)}{rest}"
 
 
 def _names(looked: Sequence[Looked]) -> str:
@@ -173,5 +192,7 @@ def document(found: Found) -> dict[str, Any]:
         ],
         "calls_made": found.account.made,
         "answers_reused": found.account.reused,
+        "broken_before": found.again,
+        "not_looked_at": found.assumed,
         "seconds": round(found.seconds, 6),
     }

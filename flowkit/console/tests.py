@@ -21,6 +21,8 @@ _HEADS: Final = {"config": "the run could not begin", NO_ANSWER: "no recorded an
 _BOLD, _END = "\x1b[1m", "\x1b[0m"
 #: Characters of messages that are short enough to be shown, and lines of a value that no other stands beside.
 _MESSAGES, _VALUE = 700, 12
+#: Cases that are named where many have the same failure.
+_NAMED = 10
 
 
 @dataclass(slots=True)
@@ -88,9 +90,13 @@ def text(report: Report, *, columns: int, color: bool = False) -> str:
     numbers = [each for each in report.metrics if each.outcome is Outcome.PASSED]
     if numbers:
         parts.append("".join(f"{_number(each)}\n" for each in numbers))
+    told: dict[object, list[CaseResult]] = {}
     for result in report.cases:
         if result.outcome in {Outcome.FAILED, Outcome.ERROR}:
-            parts.append("\n".join(failure(result, columns=columns, color=color)) + "\n")
+            told.setdefault(_cause(result), []).append(result)
+    for first, *more in told.values():
+        lines = [*failure(first, columns=columns, color=color), *same_for([each.case.id for each in more])]
+        parts.append("\n".join(lines) + "\n")
     for each in report.metrics:
         if each.outcome in {Outcome.FAILED, Outcome.ERROR}:
             head = _painted(f"{'✗ FAILED' if each.outcome is Outcome.FAILED else 'E ERROR'}", each.outcome, color)
@@ -118,7 +124,7 @@ def failure(result: CaseResult, *, columns: int, color: bool = False) -> list[st
     assert trial is not None
     failed = result.outcome is Outcome.FAILED
     head = _painted("✗ FAILED" if failed else "E ERROR", result.outcome, color)
-    of = f" ({result.passed} of {len(result.trials)} runs passed, {result.pass_rate:g} wanted)" if len(result.trials) > 1 else ""
+    of = f" ({result.passed} of {len(result.trials)} runs passed, {_wanted(result.pass_rate)})" if len(result.trials) > 1 else ""
     lines = [f"{head} {printable.line(result.case.id)}{of}"]
     if trial.failure is not None:
         at = f" at step {trial.failure.step!r}" if trial.failure.step else ""
@@ -131,6 +137,33 @@ def failure(result: CaseResult, *, columns: int, color: bool = False) -> list[st
             lines += _verdict(verdict, columns, color)
     lines += _inputs(result, trial)
     return lines
+
+
+def _wanted(rate: float) -> str:
+    return "all wanted" if rate >= 1 else f"{100 * rate:.4g} % wanted"
+
+
+def _cause(result: CaseResult) -> object:
+    """Return what is the same for cases that could not be judged for one and the same cause."""
+    trial = result.telling
+    if result.outcome is not Outcome.ERROR or trial is None or trial.failure is None:
+        return result.case.id
+    return trial.failure.kind, alike(trial.failure.step, trial.failure.message)
+
+
+def alike(step: str | None, message: str) -> object:
+    """Return what is the same of messages that say the same; of a recorded question that changed only the change counts."""
+    first, *more = message.split("\n")
+    changed = [line for line in more if line.startswith(("-", "+")) and not line.startswith(("---", "+++"))]
+    return step, (tuple(changed) if changed else (first, *more))
+
+
+def same_for(ids: Sequence[str]) -> list[str]:
+    """Return a line that names more cases of which the same is to be said."""
+    if not ids:
+        return []
+    names = ", ".join(printable.line(each) for each in ids[:_NAMED]) + (", …" if len(ids) > _NAMED else "")
+    return [f"   the same for {printable.plural(len(ids), 'more case')}: {names}"]
 
 
 def _verdict(verdict: Verdict, columns: int, color: bool) -> list[str]:
@@ -217,9 +250,10 @@ def summary(report: Report, *, color: bool = False) -> str:
         number = sum(result.outcome is outcome for result in report.cases)
         if number:
             counts.append(_painted(f"{number} {word}", outcome, color))
-    failed = sum(each.outcome in {Outcome.FAILED, Outcome.ERROR} for each in report.metrics)
-    if failed:
-        counts.append(_painted(f"{printable.plural(failed, 'metric')} failed", Outcome.FAILED, color))
+    for outcome, word in ((Outcome.FAILED, "failed"), (Outcome.ERROR, "could not be judged")):
+        number = sum(each.outcome is outcome for each in report.metrics)
+        if number:
+            counts.append(_painted(f"{printable.plural(number, 'metric')} {word}", outcome, color))
     if report.deselected:
         counts.append(f"{report.deselected} deselected")
     unjudged = sum(v.outcome is Outcome.UNJUDGED for r in report.cases for t in r.trials for v in t.verdicts)

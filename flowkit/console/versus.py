@@ -8,11 +8,11 @@ from typing import Final
 
 from flowkit import printable
 from flowkit.console.paint import Paint
-from flowkit.console.tests import failure
+from flowkit.console.tests import alike, failure, same_for
 from flowkit.history.words import SHORT
 from flowkit.money import Cost
 from flowkit.suites.results import CaseResult, MetricResult, Outcome
-from flowkit.versus import MetricPair, Pair, Total, Trend, Versus, change
+from flowkit.versus import MetricPair, Pair, Total, Trend, Versus, change, holds
 
 #: In which order cases are told.
 ORDER: Final = (Trend.WORSE, Trend.UNCLEAR, Trend.BETTER, Trend.ONLY_NOW, Trend.SAME)
@@ -25,8 +25,12 @@ def text(found: Versus, *, columns: int, color: bool = False) -> str:
     """Return the whole comparison."""
     paint = Paint(on=color)
     parts = [f"{paint.bold(sides(found))}\n", _table(found, paint)]
+    told: dict[object, list[Pair]] = {}
     for pair in sorted(found.pairs, key=lambda each: ORDER.index(each.trend)):
-        if lines := list(_said(pair, found, columns, paint)):
+        told.setdefault(alike(None, pair.reason) if pair.trend is Trend.UNCLEAR else pair.case.id, []).append(pair)
+    for first, *more in told.values():
+        if lines := list(_said(first, columns, paint)):
+            lines += same_for([pair.case.id for pair in more])
             parts.append("".join(f"{line}\n" for line in lines))
     numbers = [f"{metric(each)}\n" for each in found.metrics]
     parts += ["".join(numbers)] if numbers else []
@@ -54,7 +58,7 @@ def passed(result: CaseResult | None) -> str:
     """Return how a case came out in a word or, with repeats, in numbers."""
     if result is None:
         return "-"
-    if len(result.trials) > 1:
+    if len(result.trials) > 1 and (result.outcome in {Outcome.PASSED, Outcome.FAILED} or holds(result) is not None):
         return f"{result.passed}/{len(result.trials)}"
     return _MARKS.get(result.outcome, str(result.outcome))
 
@@ -112,7 +116,7 @@ def _colored(trend: Trend, line: str, paint: Paint) -> str:
 # -- one case ----------------------------------------------------------------------------------------------
 
 
-def _said(pair: Pair, found: Versus, columns: int, paint: Paint) -> Iterator[str]:
+def _said(pair: Pair, columns: int, paint: Paint) -> Iterator[str]:
     """Say of a case what the table does not: what it got now, or why it cannot be compared."""
     name = printable.line(pair.case.id)
     if pair.trend is Trend.WORSE:
@@ -160,7 +164,9 @@ def sums(found: Versus) -> list[str]:
     counts += [f"{printable.plural(worse, 'metric')} worse"] if worse else []
     counts += [f"{found.deselected} deselected"] if found.deselected else []
     lines.append(f"{', '.join(counts)} in {printable.seconds(found.seconds)}, {paid(found)}")
-    return [*lines, f"stopped: {found.limit}"] if found.limit else lines
+    lines += [f"stopped: {found.limit}"] if found.limit else []
+    unclear = len(found.of(Trend.UNCLEAR))
+    return [*lines, f"{printable.plural(unclear, 'case')} could not be judged"] if unclear else lines
 
 
 def taken(found: Versus) -> list[str]:
