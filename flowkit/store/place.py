@@ -8,6 +8,7 @@ from pathlib import Path
 from flowkit.project import Project
 
 FOLDER = ".flowkit"
+RECORD = "record.sqlite"
 
 
 def home(project: Project, env: Mapping[str, str]) -> Path:

@@ -17,11 +17,12 @@ from typing import TypeVar
 from flowkit import printable
 from flowkit.errors import StoreError
 from flowkit.store import leases, schema
+from flowkit.store.place import RECORD
 from flowkit.store.reading import Damaged, Reading
 from flowkit.store.rows import BatchRow, Row, RunRow, SessionRow
 from flowkit.store.writing import Writer, write
 
-FILE = "record.sqlite"
+FILE = RECORD
 LEASES = "sessions"
 #: Seconds for which another process may hold the lock; then once more, then it is an error.
 BUSY = 5.0

@@ -19,6 +19,7 @@ from flowkit.commands import screen
 from flowkit.errors import ConfigError
 from flowkit.history.words import ago
 from flowkit.store import BatchRow, RunRow, home, open_existing
+from flowkit.store.place import FOLDER, RECORD
 
 if TYPE_CHECKING:
     from flowkit.store.looking import Looking
@@ -76,8 +77,14 @@ def record(flow: str | None = None) -> Iterator[Looking]:
 
 
 def nothing(where: Path) -> str:
-    """Say that there is no record."""
-    return f"no run is recorded in {project.shown(where, Path.cwd())}"
+    """Say that there is no record, and where below this folder one is: a folder with its own flowkit.toml has its own."""
+    here = Path.cwd()
+    said = f"no run is recorded in {project.shown(where, here)}"
+    below = sorted(path.parent.parent for depth in ("*", "*/*") for path in here.glob(f"{depth}/{FOLDER}/{RECORD}"))
+    if not below:
+        return said
+    names = ", ".join(project.shown(path, here) for path in below[:3])
+    return f"{said}; there are records of {names}: go there, or name a flow of it"
 
 
 def one(kept: Looking, name: str | None) -> RunRow:
