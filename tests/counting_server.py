@@ -91,7 +91,14 @@ class CountingServer:
 
     def completion(self, body: dict[str, Any], text: str) -> dict[str, Any]:
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        return {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"] + "-2026", "choices": [choice], "usage": self.usage}
+        return {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"] + "-2026",
+            "choices": [choice],
+            "usage": self.usage,
+        }
 
     @property
     def url(self) -> str:

@@ -17,7 +17,11 @@ PACKAGE = Path(flowkit.__file__).parent
 #: Rooms that report problems.
 ROOMS = ("source", "parser", "checker", "compiler", "types", "templates", "config", "functions.py", "replies.py", "project.py", "suites")
 #: Words of these rooms that look like codes and are none.
-OTHERS = {"date-time", "python-re", "not-utf8", "sub-flow", "utf-8", "x-", "site-packages"} | set(TABLES["assertion"].names()) | set(TABLES["message_test"].names())
+OTHERS = (
+    {"date-time", "python-re", "not-utf8", "sub-flow", "utf-8", "x-", "site-packages"}
+    | set(TABLES["assertion"].names())
+    | set(TABLES["message_test"].names())
+)
 _CODE = re.compile(r"[a-z]+\d?(-[a-z0-9]+)+")
 
 

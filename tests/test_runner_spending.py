@@ -28,7 +28,9 @@ steps:
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CountingServer]:
     monkeypatch.chdir(tmp_path)
     with CountingServer(usage={"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}) as server:
-        table = f'[providers.p]\nbase_url = "{server.url}"\n[models.m]\nmodel = "p/gpt"\nmax_parallel = 32\nprice = {{input = 1, output = 1}}\n'
+        table = (
+            f'[providers.p]\nbase_url = "{server.url}"\n[models.m]\nmodel = "p/gpt"\nmax_parallel = 32\nprice = {{input = 1, output = 1}}\n'
+        )
         Path("flowkit.toml").write_text(table)
         Path("a.flow.yaml").write_text(FLOW)
         yield server

@@ -68,7 +68,12 @@ FLOW = Table(
             "What the flow gives: expressions by name, or one for a whole record. Default: outputs of all steps that no step reads.",
             "outputs: {reply: steps.reply.output}",
         ),
-        Key("tests", either(list_of(table("test")), table("suite")), "Tests of this flow; see the page on tests.", "tests: [{inputs: {ticket: It crashes.}}]"),
+        Key(
+            "tests",
+            either(list_of(table("test")), table("suite")),
+            "Tests of this flow; see the page on tests.",
+            "tests: [{inputs: {ticket: It crashes.}}]",
+        ),
     ),
     meant={
         "nodes": "steps",
