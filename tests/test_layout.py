@@ -64,10 +64,10 @@ def strangers(text: str) -> list[str]:
         if said and said[1] == "beside" and not alone and said[2] not in begins.get(number, set()) | ends.get(number, set()):
             found.append(line)
         if said and (said[1] == "above" or alone):
-            # A `-` with a comment behind it begins what is told of, or what it holds begins on the next line.
+            # What a `-` holds may begin below it, behind further ones, each with a comment of its own.
             rows = [(n, row) for n, row in enumerate(lines[number:], number + 1) if row.strip() and not row.lstrip().startswith("# ")]
-            dash, below = rows[0][0], next(n for n, row in rows if not row.lstrip("- ").startswith("# ") and row.strip("- "))
-            found += [line] if said[2] not in begins.get(dash, set()) | begins.get(below, set()) else []
+            last = next(n for n, row in rows if row.strip("- ") and not row.lstrip("- ").startswith("# "))
+            found += [] if any(said[2] in begins.get(n, set()) for n, _ in rows if n <= last) else [line]
     return found
 
 

@@ -50,8 +50,9 @@ class Reading(ABC):
     def sound(self, row: type[_R], where: str, values: Sequence[Any], *, tail: str = "") -> list[_R]:
         """Return the rows of one table that are what was written; `unreadable` counts the others. Raises StoreError."""
         found = []
+        statement = f"{_SELECT[row]} WHERE {where} {tail}"
         with self.reading() as own:
-            for one in own.execute(f"{_SELECT[row]} WHERE {where} {tail}", values):
+            for one in own.execute(statement, values):
                 try:
                     found.append(self._checked(row, one))
                 except Damaged:
