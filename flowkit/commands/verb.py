@@ -13,7 +13,8 @@ class Verb(click.Command):
     """A command; `examples` are pairs of a command line and what it is for."""
 
     def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **others: Any) -> None:
-        super().__init__(*args, **others)
+        # click keeps the first help option that it makes, also one that was made without the settings of the group above.
+        super().__init__(*args, context_settings={"help_option_names": ["-h", "--help"]}, **others)
         self.examples = tuple(examples)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
