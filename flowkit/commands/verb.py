@@ -14,7 +14,8 @@ class Verb(click.Command):
 
     def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **others: Any) -> None:
         # click keeps the first help option that it makes, also one that was made without the settings of the group above.
-        super().__init__(*args, context_settings={"help_option_names": ["-h", "--help"]}, **others)
+        super().__init__(*args, **others)
+        self.context_settings = {"help_option_names": ["-h", "--help"]}
         self.examples = tuple(examples)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
